@@ -1,0 +1,123 @@
+"""What an object looks like on disk: one page that describes it, then its bytes.
+
+The path follows from the key, so nothing has to be indexed; the page names the key, size, digest and
+media type, so that a file says what it is even where its name is lost. The body starts at 4096, a
+whole page, which is what `sendfile` and `mmap` like best.
+
+    0   8  magic `SLUICEOB`          16   8  body size
+    8   2  version                   24  32  SHA-256 of the body
+    10  2  zero                      56   4  CRC-32 of all the fields before and of the JSON
+    12  4  length of the JSON        60   …  JSON {"key": …, "content_type": …}, then zeros
+
+Numbers are little-endian.
+"""
+
+import hashlib
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+
+import msgspec
+
+from sluice_appliance.object_key import InvalidObjectKey, ObjectKey, parse_key
+
+__all__ = [
+    "BODY_OFFSET",
+    "InvalidObjectKey",
+    "LayoutError",
+    "ObjectHeader",
+    "ObjectKey",
+    "decode_header",
+    "encode_header",
+    "object_path",
+    "parse_key",
+]
+
+BODY_OFFSET = 4096
+OBJECTS_FOLDER = "objects"
+_MAGIC = b"SLUICEOB"
+_VERSION = 1
+_FIELDS = struct.Struct("<8sHHIQ32s")
+_CRC = struct.Struct("<I")
+_JSON_OFFSET = _FIELDS.size + _CRC.size
+_DIGEST_BYTES = 32
+# Goes into a response header as it is: visible ASCII and single spaces, no line end.
+_CONTENT_TYPE = re.compile(r"[!-~]+(?: [!-~]+)*")
+_CONTENT_TYPE_CHARS_MAX = 255
+
+
+class LayoutError(Exception):
+    """The page describes no object, or an object that no page can describe."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHeader:
+    """What a file says of itself."""
+
+    key: ObjectKey
+    size_bytes: int
+    sha256: bytes
+    content_type: str
+
+
+class _Names(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+    content_type: str
+
+
+_DECODER = msgspec.json.Decoder(_Names)
+
+
+def object_path(root: str, key: ObjectKey) -> str:
+    """Where the object is: `objects/<2 hex>/<SHA-256 of the key in hex>` under the store's root."""
+    name = hashlib.sha256(key.encode()).hexdigest()
+    return f"{root}/{OBJECTS_FOLDER}/{name[:2]}/{name}"
+
+
+def encode_header(header: ObjectHeader) -> bytes:
+    """The page of BODY_OFFSET bytes. Raises LayoutError for what no page can hold."""
+    _check(header)
+    names = msgspec.json.encode(_Names(header.key, header.content_type))
+    fields = _FIELDS.pack(_MAGIC, _VERSION, 0, len(names), header.size_bytes, header.sha256)
+    crc = _CRC.pack(zlib.crc32(names, zlib.crc32(fields)))
+    return (fields + crc + names).ljust(BODY_OFFSET, b"\0")
+
+
+def decode_header(page: bytes) -> ObjectHeader:
+    """Reads a page. Raises LayoutError for anything that `encode_header` did not write."""
+    if len(page) < BODY_OFFSET:
+        raise LayoutError(f"the header page has {len(page)} bytes, expected {BODY_OFFSET}")
+    magic, version, _, names_bytes, size_bytes, sha256 = _FIELDS.unpack_from(page)
+    if magic != _MAGIC:
+        raise LayoutError(f"the file begins with {magic!r}, expected {_MAGIC!r}")
+    if version != _VERSION:
+        raise LayoutError(f"the header has version {version}, this program reads {_VERSION}")
+    if names_bytes > BODY_OFFSET - _JSON_OFFSET:
+        raise LayoutError(f"the header names {names_bytes} bytes of JSON in a {BODY_OFFSET} page")
+    names = page[_JSON_OFFSET : _JSON_OFFSET + names_bytes]
+    (written,) = _CRC.unpack_from(page, _FIELDS.size)
+    found = zlib.crc32(names, zlib.crc32(page[: _FIELDS.size]))
+    if found != written:
+        raise LayoutError(f"the header's CRC-32 is {found:08x}, it says {written:08x}")
+    try:
+        decoded = _DECODER.decode(names)
+        key = parse_key(decoded.key)
+    except (msgspec.DecodeError, InvalidObjectKey) as error:
+        raise LayoutError(f"the header's JSON: {error}") from None
+    header = ObjectHeader(key, size_bytes, sha256, decoded.content_type)
+    _check(header)
+    return header
+
+
+def _check(header: ObjectHeader) -> None:
+    if not 0 <= header.size_bytes < 2**63:
+        raise LayoutError(f"size_bytes is {header.size_bytes}, expected 0..2^63-1")
+    if len(header.sha256) != _DIGEST_BYTES:
+        raise LayoutError(f"sha256 has {len(header.sha256)} bytes, expected {_DIGEST_BYTES}")
+    content_type = header.content_type
+    if len(content_type) > _CONTENT_TYPE_CHARS_MAX or not _CONTENT_TYPE.fullmatch(content_type):
+        raise LayoutError(
+            f"content_type is {content_type[:80]!r}, expected 1..{_CONTENT_TYPE_CHARS_MAX} "
+            "characters of ASCII without control characters"
+        )
