@@ -1,0 +1,1 @@
+"""The fleet from the desk: list, show, drain, undrain."""

@@ -1,0 +1,33 @@
+"""The `sluice` command: registers every subcommand; each imports what it needs when it is run."""
+
+import sys
+
+import typer
+
+from sluice_cli.errors import DeskError
+
+app = typer.Typer(
+    name="sluice",
+    help="Sluice, an open CDN: bring it up, watch what it does, add titles, play them.",
+    epilog="\b\nexample:\n  sluice up\n  sluice play big-buck-bunny --client 10.1.2.3 --seconds 10",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Plain help: it is read in pipes and manuals as often as in terminals.
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _front_door() -> None:
+    """Keeps `sluice` a group of commands even while it has one."""
+
+
+def main() -> None:
+    try:
+        app()
+    except DeskError as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""A player: what `sluice play` does, and what a real player must get right."""

@@ -1,0 +1,1 @@
+"""Steering from the desk: which answer a client gets, and why."""
