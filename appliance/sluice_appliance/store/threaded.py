@@ -1,0 +1,93 @@
+"""The store for asyncio: each disk operation runs in a thread, to its end even when cancelled.
+
+A write and the digest of its bytes share one hop into a thread; hopping twice, as with a file of
+aiofiles and a digest beside it, costs more (appliance/README.md has the figures).
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Collection
+from typing import ParamSpec, TypeVar
+
+from sluice_appliance.store.layout import ObjectHeader, ObjectKey
+from sluice_appliance.store.partial import PartialObject
+from sluice_appliance.store.store import Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ThreadedStore:
+    """What `fill` needs of the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def inventory(self) -> dict[ObjectKey, ObjectHeader]:
+        """Everything held."""
+        return await _in_thread(lambda: {header.key: header for header in self._store.scan()})
+
+    async def begin(self, header: ObjectHeader) -> "ThreadedPartial":
+        """Goes on with an object or starts it. Raises LayoutError, OSError."""
+        partial = await _in_thread(
+            self._store.begin, header.key, header.size_bytes, header.sha256, header.content_type
+        )
+        return ThreadedPartial(partial)
+
+    async def delete(self, key: ObjectKey) -> None:
+        """Lets an object go. Raises OSError."""
+        await _in_thread(self._store.delete, key)
+
+    async def keep_partials_of(self, wanted: Collection[ObjectHeader]) -> None:
+        """Removes what is on its way in and no longer wanted. Raises OSError."""
+        await _in_thread(self._forget_all_but, wanted)
+
+    def _forget_all_but(self, wanted: Collection[ObjectHeader]) -> None:
+        for header in list(self._store.partials()):
+            if header not in wanted:
+                self._store.forget_partial(header)
+
+
+class ThreadedPartial:
+    """A `PartialObject` for asyncio."""
+
+    def __init__(self, partial: PartialObject) -> None:
+        self._partial = partial
+
+    @property
+    def received_bytes(self) -> int:
+        return self._partial.received_bytes
+
+    async def write(self, chunk: bytes) -> None:
+        await _in_thread(self._partial.write, chunk)
+
+    async def publish(self) -> None:
+        await _in_thread(self._partial.publish)
+
+    async def discard(self) -> None:
+        await _in_thread(self._partial.discard)
+
+    def close(self) -> None:
+        self._partial.close()
+
+
+async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """A cancelled caller waits for the thread: the next owner of the file must find it alone."""
+    call = functools.partial(function, *args, **kwargs)
+    future = asyncio.get_running_loop().run_in_executor(None, call)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError:
+                continue
+        if not future.cancelled() and future.exception() is None:
+            _close_unclaimed(future.result())
+        raise
+
+
+def _close_unclaimed(result: object) -> None:
+    if isinstance(result, PartialObject):
+        result.close()

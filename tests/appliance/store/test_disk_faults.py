@@ -1,0 +1,181 @@
+"""A disk that fails at every step, and a process that dies at every step: the store stays true."""
+
+import errno
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sluice_appliance.object_key import parse_key
+from sluice_appliance.store.disk import RealDisk
+from sluice_appliance.store.layout import BODY_OFFSET, object_path
+from sluice_appliance.store.store import Store
+
+KEY = parse_key("film/v1/h264-720p.mp4")
+BODY = random.Random(7).randbytes(200_000)
+DIGEST = hashlib.sha256(BODY).digest()
+CHILD = Path(__file__).with_name("publishing_child.py")
+
+
+class FailingDisk(RealDisk):
+    """Fails the n-th operation, or writes only some of it, and works again afterwards."""
+
+    def __init__(self, fail_at: int, *, after_doing_it: bool) -> None:
+        self.failed = ""
+        self._left = fail_at
+        self._after_doing_it = after_doing_it
+
+    def open_for_writing(self, path: str) -> int:
+        self._step("open")
+        return super().open_for_writing(path)
+
+    def write(self, descriptor: int, data: memoryview, offset: int) -> int:
+        if self._due():
+            if self._after_doing_it:
+                super().write(descriptor, data[: len(data) // 2], offset)
+            self._fail("write")
+        # A kernel may take less than it is given.
+        return super().write(descriptor, data[:65536], offset)
+
+    def sync(self, descriptor: int) -> None:
+        self._step("sync")
+        super().sync(descriptor)
+
+    def rename(self, source: str, target: str) -> None:
+        due = self._due()
+        if not due or self._after_doing_it:
+            super().rename(source, target)
+        if due:
+            self._fail("rename")
+
+    def make_folder(self, path: str) -> None:
+        due = self._due()
+        if not due or self._after_doing_it:
+            super().make_folder(path)
+        if due:
+            self._fail("make_folder")
+
+    def sync_folder(self, path: str) -> None:
+        self._step("sync_folder")
+        super().sync_folder(path)
+
+    def remove(self, path: str) -> None:
+        self._step("remove")
+        super().remove(path)
+
+    def _step(self, name: str) -> None:
+        if self._due():
+            self._fail(name)
+
+    def _due(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+    def _fail(self, name: str) -> None:
+        self.failed = name
+        raise OSError(errno.EIO, f"the test's disk failed at {name}")
+
+
+def put(store: Store) -> None:
+    partial = store.begin(KEY, len(BODY), DIGEST, "video/mp4")
+    try:
+        while partial.received_bytes < len(BODY):
+            partial.write(BODY[partial.received_bytes : partial.received_bytes + 70_000])
+        partial.publish()
+    finally:
+        partial.close()
+
+
+def only_whole_objects(root: Path) -> Iterator[Path]:
+    """Every file under objects/, each checked byte for byte."""
+    for path in (root / "objects").rglob("*"):
+        if path.is_file():
+            assert path == Path(object_path(str(root), KEY))
+            assert path.read_bytes()[BODY_OFFSET:] == BODY
+            yield path
+
+
+@pytest.mark.parametrize("after_doing_it", [False, True])
+def test_whichever_disk_operation_fails_the_store_stays_true_and_the_next_try_succeeds(
+    tmp_path: Path, after_doing_it: bool
+) -> None:
+    seen = set()
+    for fail_at in range(1, 100):
+        root = tmp_path / str(fail_at)
+        disk = FailingDisk(fail_at, after_doing_it=after_doing_it)
+        try:
+            with Store.open(root, disk=disk) as store:
+                put(store)
+        except OSError:
+            assert disk.failed
+        list(only_whole_objects(root))
+        with Store.open(root) as store:
+            put(store)
+            assert store.held(KEY) is not None
+        assert len(list(only_whole_objects(root))) == 1
+        if not disk.failed:
+            break
+        seen.add(disk.failed)
+    else:
+        pytest.fail("the operation never got through")
+    assert seen == {"open", "write", "sync", "rename", "make_folder", "sync_folder"}
+
+
+def test_a_file_whose_sync_failed_is_not_trusted_again(tmp_path: Path) -> None:
+    class SyncFails(RealDisk):
+        def sync(self, descriptor: int) -> None:
+            raise OSError(errno.EIO, "the test's disk lost a page")
+
+    with Store.open(tmp_path, disk=SyncFails()) as store:
+        with pytest.raises(OSError, match="lost a page"):
+            put(store)
+        assert list(store.partials()) == []
+
+
+def _run_child(root: Path, *args: str) -> int:
+    return subprocess.run([sys.executable, str(CHILD), str(root), *args], timeout=60).returncode
+
+
+def test_a_process_killed_at_every_step_leaves_only_whole_verified_objects(tmp_path: Path) -> None:
+    for step in range(1, 100):
+        root = tmp_path / str(step)
+        code = _run_child(root, "--kill-at-step", str(step))
+        list(only_whole_objects(root))
+        with Store.open(root) as store:
+            put(store)
+        assert len(list(only_whole_objects(root))) == 1
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    else:
+        pytest.fail("the child never got through")
+    assert step > 10
+
+
+def test_a_process_killed_at_random_moments_leaves_only_whole_verified_objects(
+    tmp_path: Path,
+) -> None:
+    seed = int(os.environ.get("SLUICE_TEST_SEED", random.SystemRandom().randrange(2**32)))
+    print(f"SLUICE_TEST_SEED={seed}")
+    rng = random.Random(seed)
+    for _ in range(6):
+        with subprocess.Popen(
+            [sys.executable, str(CHILD), str(tmp_path), "--for-ever"], stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"begun\n"
+            deadline = time.monotonic() + rng.uniform(0, 0.05)
+            while time.monotonic() < deadline:
+                pass
+            child.kill()
+        list(only_whole_objects(tmp_path))
+        with Store.open(tmp_path) as store:
+            for header in store.scan():
+                assert header.sha256 == DIGEST
