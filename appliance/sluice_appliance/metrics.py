@@ -1,0 +1,92 @@
+"""What an appliance counts, each with a sentence that an operator can act on.
+
+The serving workers' counters stand in the order of `serving/tally.py`: one row of cells for each
+worker and one, the last, for the pool that keeps them.
+"""
+
+from sluice_runtime.metrics import CounterSpec, SharedCounters
+
+_RESPONSES = (
+    "Responses sent, by class of status; a rising 5xx means this box fails, 4xx its callers."
+)
+_REFUSED = (
+    "Requests and connections refused, by reason; `connections` means the box needs more workers"
+    " or fewer clients, `storage` that a disk or an object on it cannot be read."
+)
+_TIMEOUTS = (
+    "Connections closed for being slow, by what was waited for; `head` in numbers is an attack or a"
+    " broken client, `write` a path that carries nothing."
+)
+
+SERVING: tuple[CounterSpec, ...] = (
+    CounterSpec(
+        "sluice_appliance_connections_total",
+        "Connections accepted; against requests it shows how well clients keep them alive.",
+    ),
+    CounterSpec(
+        "sluice_appliance_connections_closed_total",
+        "Connections closed for whatever reason; accepted less closed is how many are open now.",
+    ),
+    CounterSpec(
+        "sluice_appliance_requests_total",
+        "Requests whose head was read whole; the box's load.",
+    ),
+    CounterSpec("sluice_appliance_responses_total", _RESPONSES, {"status": "2xx"}),
+    CounterSpec("sluice_appliance_responses_total", _RESPONSES, {"status": "3xx"}),
+    CounterSpec("sluice_appliance_responses_total", _RESPONSES, {"status": "4xx"}),
+    CounterSpec("sluice_appliance_responses_total", _RESPONSES, {"status": "5xx"}),
+    CounterSpec(
+        "sluice_appliance_body_bytes_total",
+        "Bytes of objects handed to the kernel or the TLS layer; its rate is the box's throughput.",
+    ),
+    CounterSpec(
+        "sluice_appliance_absent_objects_total",
+        "Requests for objects that this box does not hold; steering sent clients to the wrong box.",
+    ),
+    CounterSpec(
+        "sluice_appliance_broken_off_total",
+        "Connections that ended before a response was sent whole; players that seek cause some.",
+    ),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "malformed"}),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "head_too_large"}),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "target_too_long"}),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "body_too_large"}),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "connections"}),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "storage"}),
+    CounterSpec("sluice_appliance_timeouts_total", _TIMEOUTS, {"waiting_for": "request"}),
+    CounterSpec("sluice_appliance_timeouts_total", _TIMEOUTS, {"waiting_for": "head"}),
+    CounterSpec("sluice_appliance_timeouts_total", _TIMEOUTS, {"waiting_for": "write"}),
+    CounterSpec("sluice_appliance_timeouts_total", _TIMEOUTS, {"waiting_for": "handshake"}),
+    CounterSpec("sluice_appliance_timeouts_total", _TIMEOUTS, {"waiting_for": "close"}),
+    CounterSpec(
+        "sluice_appliance_open_files_total",
+        "Objects opened, rather than found open; near requests it means the cache is too small.",
+    ),
+    CounterSpec(
+        "sluice_appliance_tls_handshakes_total",
+        "TLS handshakes finished; players that keep connections alive need few.",
+    ),
+    CounterSpec(
+        "sluice_appliance_tls_failures_total",
+        "TLS handshakes that failed: an expired certificate, an old client, or noise on the port.",
+    ),
+    CounterSpec(
+        "sluice_appliance_kernel_tls_total",
+        "TLS connections that the kernel encrypts; well below the handshakes, the `tls` module is"
+        " missing and the box spends more CPU per byte.",
+    ),
+    CounterSpec(
+        "sluice_appliance_accept_failures_total",
+        "Connections that the system could not accept, for want of descriptors or memory.",
+    ),
+    CounterSpec(
+        "sluice_appliance_worker_restarts_total",
+        "Serving workers that ended by themselves and were replaced; anything but 0 is worth a look"
+        " at the log.",
+    ),
+)
+
+
+def serving_counters(workers: int) -> SharedCounters:
+    """The counters of a pool of so many workers; its last row is the pool's own."""
+    return SharedCounters(SERVING, rows=workers + 1)
