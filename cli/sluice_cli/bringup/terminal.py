@@ -1,0 +1,81 @@
+"""What `sluice up` shows a person: steps with their time, bars for long work, and a table at the end."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sluice.content.v1 import content_pb2
+from sluice_cli.deployment import Deployment
+
+# Told a step's name, how much of it is done (0..1), and what it is doing.
+Progressed = Callable[[str, float, str], None]
+
+
+class Terminal:
+    """Writes to standard output; bars only where that is a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False)
+
+    @contextlib.contextmanager
+    def step(self, sentence: str) -> Iterator[None]:
+        started = time.monotonic()
+        if self._console.is_terminal:
+            with self._console.status(sentence):
+                yield
+        else:
+            yield
+        self.say(f"{sentence}: {time.monotonic() - started:.1f} s")
+
+    @contextlib.contextmanager
+    def bars(self) -> Iterator[Progressed]:
+        """A bar for each step that is told of."""
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}"),
+        )
+        with Progress(
+            *columns, console=self._console, disable=not self._console.is_terminal
+        ) as bars:
+            tasks: dict[str, int] = {}
+            done: set[str] = set()
+
+            def progressed(step: str, share: float, detail: str) -> None:
+                if step not in tasks:
+                    tasks[step] = bars.add_task(step, total=1.0, detail=detail)
+                bars.update(tasks[step], completed=share, detail=detail)  # type: ignore[arg-type]
+                if share >= 1.0 and step not in done:
+                    done.add(step)
+                    if not self._console.is_terminal:
+                        self.say(f"{step}: done {detail}".rstrip())
+
+            yield progressed
+
+    def table(self, deployment: Deployment, titles: list[content_pb2.Title]) -> None:
+        """Where everything is."""
+        places = Table(box=None, show_header=False, pad_edge=False)
+        for name, where in (
+            ("watch", deployment.gateway),
+            ("playback API", f"{deployment.gateway}/v1/openapi.json"),
+            ("steering DNS", f"{deployment.dns} (zone {deployment.zone}, UDP and TCP)"),
+            ("control plane", f"{deployment.control_plane} (gRPC, mutual TLS)"),
+            ("origin", deployment.origin),
+            *((process.name, process.admin) for process in deployment.processes),
+        ):
+            places.add_row(name, where)
+        self._console.print(places)
+        for title in titles:
+            self.say(f"title {title.name}: {title.display_name}. {title.attribution}".rstrip(" ."))
+        self.say(
+            "try: sluice status · sluice play TITLE --client 10.1.2.3 · sluice explain 10.1.2.3"
+        )

@@ -1,0 +1,1 @@
+"""`sluice status`: the whole system at a glance."""
