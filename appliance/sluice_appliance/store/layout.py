@@ -28,6 +28,7 @@ __all__ = [
     "LayoutError",
     "ObjectHeader",
     "ObjectKey",
+    "check_header",
     "decode_header",
     "encode_header",
     "object_path",
@@ -77,7 +78,7 @@ def object_path(root: str, key: ObjectKey) -> str:
 
 def encode_header(header: ObjectHeader) -> bytes:
     """The page of BODY_OFFSET bytes. Raises LayoutError for what no page can hold."""
-    _check(header)
+    check_header(header)
     names = msgspec.json.encode(_Names(header.key, header.content_type))
     fields = _FIELDS.pack(_MAGIC, _VERSION, 0, len(names), header.size_bytes, header.sha256)
     crc = _CRC.pack(zlib.crc32(names, zlib.crc32(fields)))
@@ -106,11 +107,12 @@ def decode_header(page: bytes) -> ObjectHeader:
     except (msgspec.DecodeError, InvalidObjectKey) as error:
         raise LayoutError(f"the header's JSON: {error}") from None
     header = ObjectHeader(key, size_bytes, sha256, decoded.content_type)
-    _check(header)
+    check_header(header)
     return header
 
 
-def _check(header: ObjectHeader) -> None:
+def check_header(header: ObjectHeader) -> None:
+    """Raises LayoutError for an object that no page can describe."""
     if not 0 <= header.size_bytes < 2**63:
         raise LayoutError(f"size_bytes is {header.size_bytes}, expected 0..2^63-1")
     if len(header.sha256) != _DIGEST_BYTES:
