@@ -102,7 +102,7 @@ def _holds_only_the_film(stack: Stack, box: str) -> bool:
     facts = next(entry for entry in stack.facts("status")["appliances"] if entry["id"] == box)
     objects = list((stack.state / "appliances" / box / "store" / "objects").rglob("*"))
     files = [path for path in objects if path.is_file()]
-    return facts["fill"] == f"{len(files)}/{len(files)}"
+    return bool(facts["fill"] == f"{len(files)}/{len(files)}")
 
 
 def _descendants(pid: int) -> list[int]:

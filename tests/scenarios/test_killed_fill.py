@@ -1,0 +1,75 @@
+"""SIGKILL in the middle of a fill, again and again: the store holds only whole, verified objects."""
+
+import hashlib
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+from scenarios.small_fleet import configure_box, small_fleet
+from scenarios.stack import until
+from scenarios.test_lying_sources import OBJECTS, Source, serving
+
+from sluice_appliance.store import layout
+
+KILLS = 12
+SEED = 20261123
+
+
+class SlowSource(Source):
+    """Sends in small pieces, so that a kill finds every object half there."""
+
+    def do_GET(self) -> None:
+        body = OBJECTS[self.path.rpartition("/")[2]]
+        first = int((self.headers.get("Range") or "bytes=0-")[6:].partition("-")[0])
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(body) - first))
+        self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+        self.end_headers()
+        for start in range(first, len(body), 30_000):
+            try:
+                self.wfile.write(body[start : start + 30_000])
+                self.wfile.flush()
+            except OSError:
+                self.close_connection = True
+                return
+            time.sleep(0.06)
+
+
+def test_a_box_killed_twelve_times_in_its_fill_holds_only_whole_objects_and_completes(
+    tmp_path: Path,
+) -> None:
+    rng = random.Random(SEED)
+    with (
+        serving(SlowSource, "127.0.0.1") as port,
+        small_fleet(tmp_path, origin_url=f"http://127.0.0.1:{port}/") as fleet,
+    ):
+        fleet.publish("film", OBJECTS)
+        box = configure_box(fleet, "box", "127.0.40.1", fleet.add_box("box"))
+        objects = box.home / "store" / "objects"
+        for _ in range(KILLS):
+            process = box.start(fleet)
+            # Most kills land in the fill, the first ones in enrolment and start.
+            time.sleep(rng.uniform(0.3, 3.0))
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            assert_only_whole_objects(objects)
+        box.start(fleet)
+        until(
+            "every object is served",
+            lambda: all(box.get(f"film/v1/{name}") == OBJECTS[name] for name in OBJECTS),
+            within_s=60,
+        )
+        assert_only_whole_objects(objects)
+
+
+def assert_only_whole_objects(objects: Path) -> None:
+    """Reads the disk without the store's own code but for the header's layout."""
+    for path in objects.rglob("*") if objects.exists() else ():
+        if path.is_file():
+            content = path.read_bytes()
+            header = layout.decode_header(content[: layout.BODY_OFFSET])
+            body = content[layout.BODY_OFFSET :]
+            assert len(body) == header.size_bytes, (path, SEED)
+            assert hashlib.sha256(body).digest() == header.sha256, (path, SEED)
