@@ -87,6 +87,84 @@ SERVING: tuple[CounterSpec, ...] = (
 )
 
 
+_FILL_OBJECTS = "Objects fetched, verified and published, by kind of source; much from `origin` means that peers do not help."
+_FILL_BYTES = "Bytes fetched, by kind of source, those of objects that were thrown away included."
+_FAULTS = (
+    "Times a source was left for an object, by what was wrong and by kind of source; the log names the"
+    " source. Anything but `unavailable` and `stalled` is a broken disk or a hostile box."
+)
+_REFUSALS = (
+    "Manifests not taken, by reason: `signature` is a stranger or a changed signing key, `older` a"
+    " control plane restored from an old backup."
+)
+_SOURCES = ("peer", "site", "origin", "unknown")
+_FAULT_KINDS = ("unavailable", "stalled", "truncated", "overlong", "digest_mismatch")
+_REFUSAL_KINDS = ("signature", "malformed", "other_appliance", "older")
+
+SUPERVISOR: tuple[CounterSpec, ...] = (
+    *(
+        CounterSpec("sluice_appliance_fill_objects_total", _FILL_OBJECTS, {"source": s})
+        for s in _SOURCES
+    ),
+    *(
+        CounterSpec("sluice_appliance_fill_bytes_total", _FILL_BYTES, {"source": s})
+        for s in _SOURCES
+    ),
+    *(
+        CounterSpec(
+            "sluice_appliance_fill_source_faults_total", _FAULTS, {"fault": fault, "source": s}
+        )
+        for fault in _FAULT_KINDS
+        for s in _SOURCES
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_restarts_total",
+        "Objects begun again at byte 0 because bytes of several sources did not make the digest.",
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_objects_unfetched_total",
+        "Times every source of an object failed; it is tried again, so look where it keeps growing.",
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_evictions_total",
+        "Objects let go because the manifest no longer wants them or there was no room.",
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_disk_errors_total",
+        "Disk operations of the store that failed; the disk is full or dying.",
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_manifests_total",
+        "Manifests taken from the control plane; standing still is no fault.",
+    ),
+    *(
+        CounterSpec("sluice_appliance_fill_manifests_refused_total", _REFUSALS, {"reason": reason})
+        for reason in _REFUSAL_KINDS
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_reports_failed_total",
+        "Fill reports that the control plane did not take; they are made again.",
+    ),
+    CounterSpec(
+        "sluice_appliance_heartbeats_total",
+        "Heartbeats that the control plane heard; standing still, it will not send clients here.",
+    ),
+    CounterSpec(
+        "sluice_appliance_heartbeats_failed_total",
+        "Heartbeats that it did not hear; growing, the way to the control plane is cut.",
+    ),
+    CounterSpec(
+        "sluice_appliance_enrolments_failed_total",
+        "Tries to enrol that failed; the log says whether the way or the token is wrong.",
+    ),
+)
+
+
+def supervisor_counters() -> SharedCounters:
+    """What the fill and the agent count, in the one process that does both."""
+    return SharedCounters(SUPERVISOR, rows=1)
+
+
 def serving_counters(workers: int) -> SharedCounters:
     """The counters of a pool of so many workers; its last row is the pool's own."""
     return SharedCounters(SERVING, rows=workers + 1)

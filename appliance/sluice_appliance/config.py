@@ -1,0 +1,102 @@
+"""The settings of `sluice-appliance run`."""
+
+# ruff: noqa: RUF009 - `setting` makes a field description, which nobody changes.
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sluice_appliance.address import advertised, parse_address
+from sluice_runtime.config import setting
+
+_ID = re.compile(r"[a-z0-9-]{1,63}")
+_WORKERS_MAX = 256
+_FILL_CONCURRENCY_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ApplianceConfig:
+    """One box."""
+
+    appliance: str = setting("The box's id in the fleet, such as `a-1`.")
+    store: Path = setting("The folder that holds the objects.")
+    capacity_bytes: int = setting("How much the store may hold.", unit="bytes")
+    listen: str = setting("Where players are served, `HOST:PORT` or `[V6]:PORT`.")
+    control_plane: str = setting("Where the control plane listens, `HOST:PORT`.")
+    enrolment: str = setting("Where the control plane takes enrolments, `HOST:PORT`.")
+    certificate_authority: Path = setting(
+        "The control plane's authority, PEM: what the box trusts when it enrols."
+    )
+    identity: Path = setting("The folder in which the box keeps its key and certificate.")
+    enrolment_token: str | None = setting(
+        "The one-time token with which the box enrols; of no use once it has.", default=None
+    )
+    admin_listen: str = setting(
+        "Where `/metrics` and `/healthz` are served.", default="127.0.0.1:9081"
+    )
+    advertise_ipv4: str | None = setting(
+        "The IPv4 address that players are sent to; that of `listen` when unset.", default=None
+    )
+    advertise_ipv6: str | None = setting(
+        "The IPv6 address that players are sent to; that of `listen` when unset.", default=None
+    )
+    workers: int = setting("Serving processes; one for each core that may serve.", default=1)
+    tls_certificate: Path | None = setting(
+        "The certificate chain shown to players, PEM; plain HTTP when unset.", default=None
+    )
+    tls_key: Path | None = setting("The key of `tls_certificate`, PEM.", default=None)
+    fill_concurrency: int = setting("Objects fetched at a time.", default=4)
+    fill_stall_s: float = setting(
+        "A source that sends no byte for so long is left for the next.", default=10.0, unit="s"
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError that begins with the setting's name."""
+        if not _ID.fullmatch(self.appliance):
+            raise ValueError(f"appliance is {self.appliance!r}, expected 1..63 of a-z, 0-9 and '-'")
+        for name in ("listen", "admin_listen", "control_plane", "enrolment"):
+            try:
+                parse_address(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name} is {error}") from None
+        _check_range("capacity_bytes", self.capacity_bytes, 1, 2**63 - 1)
+        _check_range("workers", self.workers, 1, _WORKERS_MAX)
+        _check_range("fill_concurrency", self.fill_concurrency, 1, _FILL_CONCURRENCY_MAX)
+        _check_range("fill_stall_s", self.fill_stall_s, 0.1, 3600.0)
+        _check_advertised("advertise_ipv4", self.advertise_ipv4, 4)
+        _check_advertised("advertise_ipv6", self.advertise_ipv6, 6)
+        if not self.serving_ipv4 and not self.serving_ipv6:
+            raise ValueError(
+                f"listen is {self.listen!r}, which is no address to send players to;"
+                " set advertise_ipv4 or advertise_ipv6"
+            )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_certificate"
+            raise ValueError(f"{missing} is missing: certificate and key go together")
+
+    @property
+    def serving_ipv4(self) -> str:
+        """Where players reach the box by IPv4; empty if they do not."""
+        return self.advertise_ipv4 or advertised(parse_address(self.listen).host, 4)
+
+    @property
+    def serving_ipv6(self) -> str:
+        """Where players reach the box by IPv6; empty if they do not."""
+        return self.advertise_ipv6 or advertised(parse_address(self.listen).host, 6)
+
+
+def _check_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} is {value}, expected {least}..{most}")
+
+
+def _check_advertised(name: str, value: str | None, version: int) -> None:
+    if value is None:
+        return
+    try:
+        fits = ipaddress.ip_address(value).version == version
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} is {value!r}, expected an IPv{version} address")
