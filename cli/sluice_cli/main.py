@@ -5,6 +5,10 @@ import sys
 import typer
 
 from sluice_cli.errors import DeskError
+from sluice_cli.fleet import commands as fleet
+from sluice_cli.playing import command as playing
+from sluice_cli.steering import command as steering
+from sluice_cli.titles import commands as titles
 
 app = typer.Typer(
     name="sluice",
@@ -18,9 +22,10 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _front_door() -> None:
-    """Keeps `sluice` a group of commands even while it has one."""
+app.command("play", epilog=playing.EPILOG)(playing.play)
+app.command("explain", epilog=steering.EPILOG)(steering.explain)
+app.add_typer(fleet.app, name="fleet", help="The appliances: list, show, drain, undrain.")
+app.add_typer(titles.app, name="title", help="The titles: add, list, remove.")
 
 
 def main() -> None:
