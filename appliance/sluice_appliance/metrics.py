@@ -4,6 +4,11 @@ The serving workers' counters stand in the order of `serving/tally.py`: one row 
 worker and one, the last, for the pool that keeps them.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Gauge
+
 from sluice_runtime.metrics import CounterSpec, SharedCounters
 
 _RESPONSES = (
@@ -112,9 +117,9 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
     ),
     *(
         CounterSpec(
-            "sluice_appliance_fill_source_faults_total", _FAULTS, {"fault": fault, "source": s}
+            "sluice_appliance_fill_source_faults_total", _FAULTS, {"kind": kind, "source": s}
         )
-        for fault in _FAULT_KINDS
+        for kind in _FAULT_KINDS
         for s in _SOURCES
     ),
     CounterSpec(
@@ -168,3 +173,30 @@ def supervisor_counters() -> SharedCounters:
 def serving_counters(workers: int) -> SharedCounters:
     """The counters of a pool of so many workers; its last row is the pool's own."""
     return SharedCounters(SERVING, rows=workers + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeSpec:
+    """A value that goes up and down."""
+
+    name: str
+    sentence: str
+
+
+STORED_BYTES = GaugeSpec(
+    "sluice_appliance_stored_bytes", "Bytes of objects in the store, wanted or not."
+)
+WANTED_BYTES = GaugeSpec(
+    "sluice_appliance_fill_wanted_bytes", "Bytes that the manifest in force asks for."
+)
+HELD_BYTES = GaugeSpec(
+    "sluice_appliance_fill_held_bytes",
+    "Of those, bytes that are held; standing still below wanted, look at the source faults.",
+)
+GAUGES = (STORED_BYTES, WANTED_BYTES, HELD_BYTES)
+
+
+def add_gauges(registry: CollectorRegistry, read: Mapping[GaugeSpec, Callable[[], float]]) -> None:
+    """Shows what `read` says whenever Prometheus asks."""
+    for spec in GAUGES:
+        Gauge(spec.name, spec.sentence, registry=registry).set_function(read[spec])

@@ -20,6 +20,9 @@ class FillProgress:
     wanted_bytes: int
 
 
+NOTHING_WANTED = FillProgress(0, (), 0, 0, 0, 0)
+
+
 def measure(manifest: Manifest, held: Mapping[ObjectKey, ObjectHeader]) -> FillProgress:
     """An object is held if key, size, digest and media type are the manifest's."""
     wanted = [wanted for title in manifest.titles for wanted in title.objects]

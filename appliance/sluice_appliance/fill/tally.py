@@ -29,7 +29,7 @@ class FillTally:
     def source_failed(self, source: Source, fault: FaultKind) -> None:
         self._add(
             "sluice_appliance_fill_source_faults_total",
-            fault=fault.value,
+            kind=fault.value,
             source=source.kind.value,
         )
         self._note(source.source_id, fault, 1)

@@ -77,14 +77,14 @@ def _import(arguments: argparse.Namespace) -> int:
     except (StoreError, LayoutError) as error:
         return _refuse(str(error))
     except OSError as error:
-        print(f"sluice-appliance import: {error}", file=sys.stderr)
+        sys.stderr.write(f"sluice-appliance import: {error}\n")
         return 1
-    print(f"{arguments.key} {size_bytes} bytes {content_type}")
+    sys.stdout.write(f"{arguments.key} {size_bytes} bytes {content_type}\n")
     return 0
 
 
 def _refuse(reason: str) -> int:
-    print(f"sluice-appliance import: {reason}", file=sys.stderr)
+    sys.stderr.write(f"sluice-appliance import: {reason}\n")
     return 2
 
 

@@ -1,0 +1,151 @@
+"""The box's life with the control plane: enrol once, then beat, watch, fill and report side by side.
+
+The manifest of the last run is in force before anybody is asked, so that a box that starts while the
+control plane is gone knows what it should hold.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+
+from sluice_appliance.agent.enrolment import EnrolmentRequest, enrol, load_verifier
+from sluice_appliance.agent.last_known_good import ManifestInForce
+from sluice_appliance.agent.reporter import (
+    ApplianceService,
+    HeartbeatReporter,
+    Standing,
+    Vitals,
+)
+from sluice_appliance.agent.tally import AgentTally
+from sluice_appliance.fill.fetch import ReadsSources
+from sluice_appliance.fill.progress import FillProgress
+from sluice_appliance.fill.reporter import FillReporter
+from sluice_appliance.fill.service import FillService
+from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.fill.worker import FillStore, FillWorker
+from sluice_runtime.logs import get_logger
+from sluice_runtime.rpc import TlsFiles, open_channel
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What the agent needs of the box's configuration."""
+
+    enrolment: EnrolmentRequest
+    control_plane: str
+    # Where the manifest in force is kept.
+    manifest: Path
+    fill_concurrency: int
+    fill_stall_s: float
+
+
+class Agent:
+    """Runs until cancelled. `vitals` says how the box is, but for what the agent knows itself."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        standing: Standing,
+        *,
+        store: FillStore,
+        reader: ReadsSources,
+        fill_tally: FillTally,
+        tally: AgentTally,
+        vitals: Callable[[int], Vitals],
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._standing = standing
+        self._store = store
+        self._reader = reader
+        self._fill_tally = fill_tally
+        self._tally = tally
+        self._vitals = vitals
+        self._rng = rng
+        self._worker: FillWorker | None = None
+        self._heart: HeartbeatReporter | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the control plane heard the last heartbeat."""
+        return self._heart is not None and self._heart.connected
+
+    @property
+    def enrolled(self) -> bool:
+        return self._worker is not None
+
+    def progress(self) -> FillProgress | None:
+        """None until there is a manifest and the store has been looked over."""
+        return None if self._worker is None else self._worker.progress()
+
+    def stored_bytes(self) -> int:
+        return 0 if self._worker is None else self._worker.stored_bytes()
+
+    async def run(self) -> None:
+        request = self._settings.enrolment
+        await enrol(request, on_failure=self._tally.enrolment_failed)
+        async with open_channel(
+            self._settings.control_plane, TlsFiles.in_folder(request.identity)
+        ) as channel:
+            await self._live(channel)
+
+    async def _live(self, channel: grpc.aio.Channel) -> None:
+        service = FillService(
+            channel,
+            appliance=self._standing.appliance,
+            incarnation=self._standing.incarnation,
+        )
+        reporter = FillReporter(service.report, progress=self.progress, tally=self._fill_tally)
+        self._worker = worker = FillWorker(
+            store=self._store,
+            reader=self._reader,
+            lister=service,
+            tally=self._fill_tally,
+            capacity_bytes=self._standing.capacity_bytes,
+            concurrency=self._settings.fill_concurrency,
+            stall_s=self._settings.fill_stall_s,
+            rng=self._rng,
+            on_progress=reporter.changed,
+        )
+        self._heart = heart = HeartbeatReporter(
+            ApplianceService(channel, self._standing),
+            vitals=lambda: self._vitals(worker.stored_bytes()),
+            on_found=reporter.changed,
+            on_sent=self._tally.heartbeat_sent,
+            on_failed=self._tally.heartbeat_failed,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(heart.run())
+            group.create_task(self._watch(service, worker, reporter))
+            group.create_task(worker.run())
+            group.create_task(reporter.run())
+
+    async def _watch(
+        self, service: FillService, worker: FillWorker, reporter: FillReporter
+    ) -> None:
+        in_force = ManifestInForce(
+            self._settings.manifest,
+            verifier=load_verifier(self._settings.enrolment.identity),
+            appliance=self._standing.appliance,
+            tally=self._fill_tally,
+        )
+        last = await in_force.load()
+        if last is not None:
+            worker.want(last)
+
+        def broke(reason: str) -> None:
+            log.info("manifest_watch_broke", reason=reason)
+            reporter.changed()
+
+        async for signed in service.manifests(
+            lambda: in_force.revision, rng=self._rng, on_break=broke
+        ):
+            manifest = await in_force.take(signed)
+            if manifest is not None:
+                worker.want(manifest)

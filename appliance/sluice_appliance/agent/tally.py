@@ -1,0 +1,20 @@
+"""What the agent counts."""
+
+from sluice_runtime.metrics import SharedCounters, index_of
+
+
+class AgentTally:
+    """Adds up heartbeats and enrolments."""
+
+    def __init__(self, counters: SharedCounters) -> None:
+        self._row = counters.row(0)
+        self._specs = counters.specs
+
+    def heartbeat_sent(self) -> None:
+        self._row[index_of(self._specs, "sluice_appliance_heartbeats_total")] += 1
+
+    def heartbeat_failed(self) -> None:
+        self._row[index_of(self._specs, "sluice_appliance_heartbeats_failed_total")] += 1
+
+    def enrolment_failed(self) -> None:
+        self._row[index_of(self._specs, "sluice_appliance_enrolments_failed_total")] += 1
