@@ -4,8 +4,10 @@ import sys
 
 import typer
 
+from sluice_cli.bringup import command as bringup
 from sluice_cli.errors import DeskError
 from sluice_cli.fleet import commands as fleet
+from sluice_cli.overview import command as overview
 from sluice_cli.playing import command as playing
 from sluice_cli.steering import command as steering
 from sluice_cli.titles import commands as titles
@@ -22,6 +24,8 @@ app = typer.Typer(
 )
 
 
+app.command("up", epilog=bringup.EPILOG)(bringup.up)
+app.command("status", epilog=overview.EPILOG)(overview.status)
 app.command("play", epilog=playing.EPILOG)(playing.play)
 app.command("explain", epilog=steering.EPILOG)(steering.explain)
 app.add_typer(fleet.app, name="fleet", help="The appliances: list, show, drain, undrain.")

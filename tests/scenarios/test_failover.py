@@ -39,5 +39,5 @@ def _sent_bytes(stack: Stack, name: str) -> float:
     return sum(
         value
         for key, value in stack.counters(name).items()
-        if key.startswith("sluice_appliance_sent_bytes_total")
+        if key.startswith("sluice_appliance_body_bytes_total")
     )

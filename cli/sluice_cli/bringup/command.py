@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 
 from sluice_cli.errors import BadArgument, DeskError
-from sluice_cli.options import DEFAULT_STATE, State
+from sluice_cli.options import DEFAULT_STATE, State, examples
 
+EPILOG = examples(
+    "sluice up",
+    "sluice up --state /srv/sluice --seed holiday.mp4 --gateway-port 9000",
+)
 _GIB = 1 << 30
 
 

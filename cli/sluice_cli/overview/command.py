@@ -7,7 +7,9 @@ from dataclasses import asdict
 import typer
 
 from sluice_cli.deployment import read_deployment
-from sluice_cli.options import DEFAULT_STATE, Json, State
+from sluice_cli.options import DEFAULT_STATE, Json, State, examples
+
+EPILOG = examples("sluice status", "sluice status --json | jq .appliances")
 
 
 def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
