@@ -11,8 +11,8 @@ address in it gets the same.
 
 One sweep over the sorted prefixes with a stack of those that cover the current one: no work per
 address. The 620,393 prefixes of a full table of 2015 that are short enough, spread over 8 sites by AS
-number, are cut into 505,303
-blocks of 306 classes in 2.3 s (one core), and reading them from text takes 7 s before that.
+number, become 505,303 blocks of 306 classes in 2.3 s on one core; reading them from text takes 7 s
+before that.
 """
 
 from array import array
