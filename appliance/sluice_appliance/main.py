@@ -4,7 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from sluice_appliance import running
 from sluice_appliance.serving import command as serving_command
+from sluice_appliance.store import importing
 from sluice_runtime import lifecycle, logs
 
 
@@ -24,6 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     serving_command.add_to(verbs)
+    importing.add_to(verbs)
+    running.add_to(verbs)
     return parser
 
 

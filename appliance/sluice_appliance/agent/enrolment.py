@@ -56,8 +56,27 @@ def is_enrolled(identity: Path) -> bool:
 
 def load_verifier(identity: Path) -> Verifier:
     """Trusts the keys of `verification.pem`. Raises OSError, ValueError."""
-    blocks = _PEM.findall((identity / "verification.pem").read_bytes())
+    path = identity / "verification.pem"
+    blocks = _PEM.findall(path.read_bytes())
+    if not blocks:
+        raise ValueError(f"{path} holds no PEM that can be used")
     return Verifier(load_verification_key(block) for block in blocks)
+
+
+def check_identity(identity: Path) -> None:
+    """Raises OSError and ValueError for an identity that cannot be used, naming the file."""
+    load_verifier(identity)
+    for name, read in (
+        ("ca.pem", x509.load_pem_x509_certificates),
+        ("cert.pem", x509.load_pem_x509_certificates),
+        ("key.pem", lambda pem: load_pem_private_key(pem, password=None)),
+    ):
+        path = identity / name
+        content = path.read_bytes()
+        try:
+            read(content)
+        except ValueError:
+            raise ValueError(f"{path} holds no PEM that can be used") from None
 
 
 async def enrol(request: EnrolmentRequest, *, on_failure: Callable[[], None]) -> None:

@@ -1,0 +1,226 @@
+"""The process that owns a box: it serves first, then joins the control plane and fills.
+
+Nothing that serves waits for the control plane, and nothing here ends because it is gone. The store's
+lock is taken before anything is started; everything runs in one task group and ends together.
+"""
+
+import asyncio
+import importlib.metadata
+import os
+import random
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import psutil
+from prometheus_client import CollectorRegistry
+
+from sluice_appliance.address import parse_address
+from sluice_appliance.agent.agent import Agent, AgentSettings
+from sluice_appliance.agent.enrolment import EnrolmentRequest, check_identity, is_enrolled
+from sluice_appliance.agent.reporter import Standing, Vitals
+from sluice_appliance.agent.tally import AgentTally
+from sluice_appliance.config import ApplianceConfig
+from sluice_appliance.fill.http_source import HttpSources
+from sluice_appliance.fill.progress import NOTHING_WANTED
+from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.metrics import (
+    HELD_BYTES,
+    STORED_BYTES,
+    WANTED_BYTES,
+    add_gauges,
+    serving_counters,
+    supervisor_counters,
+)
+from sluice_appliance.serving.errors import AddressRefused, TlsFilesRefused
+from sluice_appliance.serving.pool import ServingPool
+from sluice_appliance.serving.tls import TlsFiles
+from sluice_appliance.store.errors import StoreInUse
+from sluice_appliance.store.store import Store
+from sluice_appliance.store.threaded import ThreadedStore
+from sluice_runtime.lifecycle import stop_signals
+from sluice_runtime.logs import get_logger
+from sluice_runtime.metrics import (
+    SharedCounters,
+    SharedCountersCollector,
+    index_of,
+    serve_admin,
+)
+
+log = get_logger(__name__)
+
+
+class CannotStart(Exception):
+    """A setting stands against it, which the message names. Nothing has been started."""
+
+
+# In the store's folder, as it says what the store should hold.
+_MANIFEST_FILE = "manifest.signed"
+
+
+def own_box(config: ApplianceConfig, rng: random.Random) -> None:
+    """Runs until SIGTERM or SIGINT. Raises CannotStart."""
+    if not config.enrolment_token and not is_enrolled(config.identity):
+        raise CannotStart(
+            f"'enrolment_token' is missing and {config.identity} holds no certificate;"
+            " FleetService.CreateEnrolmentToken makes one"
+        )
+    if is_enrolled(config.identity):
+        try:
+            check_identity(config.identity)
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"{error} (setting 'identity')") from None
+    try:
+        with Store.open(config.store) as store:
+            asyncio.run(_own(config, store, rng))
+    except (StoreInUse, PermissionError, NotADirectoryError) as error:
+        raise CannotStart(f"{error} (setting 'store')") from None
+
+
+async def _own(config: ApplianceConfig, store: Store, rng: random.Random) -> None:
+    counters = serving_counters(config.workers)
+    pool = _pool(config, counters)
+    try:
+        pool.bind()
+    except AddressRefused as error:
+        raise CannotStart(f"{error} (setting 'listen')") from None
+    except TlsFilesRefused as error:
+        raise CannotStart(f"{error} (settings 'tls_certificate', 'tls_key')") from None
+    try:
+        await _run(config, store, pool, counters, rng)
+    finally:
+        pool.close()
+    log.info("appliance_stopped", appliance=config.appliance)
+
+
+async def _run(
+    config: ApplianceConfig,
+    store: Store,
+    pool: ServingPool,
+    counters: SharedCounters,
+    rng: random.Random,
+) -> None:
+    own_counters = supervisor_counters()
+    registry = CollectorRegistry()
+    registry.register(SharedCountersCollector(counters))
+    registry.register(SharedCountersCollector(own_counters))
+    async with HttpSources.open_session() as session:
+        agent = Agent(
+            _agent_settings(config),
+            _standing(config, pool.address.port),
+            store=ThreadedStore(store),
+            reader=HttpSources(session),
+            fill_tally=FillTally(own_counters),
+            tally=AgentTally(own_counters),
+            vitals=lambda stored_bytes: _vitals(pool, counters, stored_bytes),
+            rng=rng,
+        )
+        add_gauges(
+            registry,
+            {
+                STORED_BYTES: agent.stored_bytes,
+                WANTED_BYTES: lambda: (agent.progress() or NOTHING_WANTED).wanted_bytes,
+                HELD_BYTES: lambda: (agent.progress() or NOTHING_WANTED).held_bytes,
+            },
+        )
+        with stop_signals() as stop:
+            async with _admin_page(config, registry, pool, agent):
+                log.info("appliance_started", appliance=config.appliance, listen=config.listen)
+                await _until_stopped(pool, agent, stop)
+
+
+@asynccontextmanager
+async def _admin_page(
+    config: ApplianceConfig, registry: CollectorRegistry, pool: ServingPool, agent: Agent
+) -> AsyncIterator[None]:
+    address = parse_address(config.admin_listen)
+    page = serve_admin(address.host, address.port, registry, lambda: _health(config, pool, agent))
+    try:
+        await page.__aenter__()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error
+        raise CannotStart(f"{address}: {reason} (setting 'admin_listen')") from None
+    try:
+        yield
+    finally:
+        await page.__aexit__(None, None, None)
+
+
+async def _until_stopped(pool: ServingPool, agent: Agent, stop: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(pool.run())
+        joining = group.create_task(agent.run())
+        await stop.wait()
+        joining.cancel()
+        serving.cancel()
+
+
+def _health(
+    config: ApplianceConfig, pool: ServingPool, agent: Agent
+) -> tuple[bool, Mapping[str, object]]:
+    """Healthy is what players need: that it serves. The rest is for people."""
+    progress = agent.progress()
+    facts: dict[str, object] = {
+        "appliance": config.appliance,
+        "serving": pool.accepting(),
+        "enrolled": agent.enrolled,
+        "control_plane": agent.connected,
+    }
+    if progress is not None:
+        facts |= {
+            "manifest_revision": progress.manifest_revision,
+            "held_objects": progress.held_objects,
+            "wanted_objects": progress.wanted_objects,
+            "held_bytes": progress.held_bytes,
+            "wanted_bytes": progress.wanted_bytes,
+        }
+    return pool.accepting(), facts
+
+
+def _vitals(pool: ServingPool, counters: SharedCounters, stored_bytes: int) -> Vitals:
+    return Vitals(
+        serving=pool.accepting(),
+        stored_bytes=stored_bytes,
+        cpu_fraction=psutil.cpu_percent() / 100,
+        sent_bytes_total=counters.total(
+            index_of(counters.specs, "sluice_appliance_body_bytes_total")
+        ),
+    )
+
+
+def _standing(config: ApplianceConfig, port: int) -> Standing:
+    return Standing(
+        appliance=f"appliances/{config.appliance}",
+        incarnation=uuid.uuid4().hex,
+        ipv4=config.serving_ipv4,
+        ipv6=config.serving_ipv6,
+        port=port,
+        tls=config.tls_certificate is not None,
+        software_version=importlib.metadata.version("sluice"),
+        capacity_bytes=config.capacity_bytes,
+    )
+
+
+def _agent_settings(config: ApplianceConfig) -> AgentSettings:
+    return AgentSettings(
+        enrolment=EnrolmentRequest(
+            appliance=f"appliances/{config.appliance}",
+            target=config.enrolment,
+            token=config.enrolment_token or "",
+            certificate_authority=config.certificate_authority,
+            identity=config.identity,
+        ),
+        control_plane=config.control_plane,
+        manifest=config.store / _MANIFEST_FILE,
+        fill_concurrency=config.fill_concurrency,
+        fill_stall_s=config.fill_stall_s,
+    )
+
+
+def _pool(config: ApplianceConfig, counters: SharedCounters) -> ServingPool:
+    tls = None
+    if config.tls_certificate is not None and config.tls_key is not None:
+        tls = TlsFiles(config.tls_certificate, config.tls_key)
+    return ServingPool(
+        str(config.store.absolute()), parse_address(config.listen), config.workers, tls, counters
+    )
