@@ -1,0 +1,1 @@
+"""Keeping the newest good value of a watch, in memory and on disk."""

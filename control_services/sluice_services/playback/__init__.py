@@ -1,0 +1,1 @@
+"""Who is sent where: the steering map, read, and the pathways of one playback."""
