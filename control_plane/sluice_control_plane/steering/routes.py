@@ -46,6 +46,8 @@ def parse_prefix(text: str) -> Prefix:
     try:
         address = ipaddress.ip_address(address_text)
     except ValueError:
+        address = None
+    if address is None or "%" in address_text:
         raise RouteRefused(
             f"'{text}' is not a prefix, expected such as 10.1.0.0/16 or 2001:db8:a::/48"
         ) from None
