@@ -1,0 +1,1 @@
+"""Makes titles out of films: probe, ladder, encode, package, measure, publish, register."""

@@ -1,0 +1,1 @@
+"""The default origin: the published folder over HTTP."""
