@@ -73,6 +73,10 @@ class ServingPool:
     def restarts(self) -> int:
         return sum(keeper.restarts for keeper in self._keepers)
 
+    def worker_pids(self) -> list[int]:
+        """The processes that serve now."""
+        return [keeper.pid for keeper in self._keepers if keeper.pid is not None]
+
     def accepting(self) -> bool:
         """Whether a worker is there to answer."""
         return any(keeper.pid in self._ready for keeper in self._keepers)

@@ -1,0 +1,129 @@
+"""HTTPS by a real server, with a certificate made for the test."""
+
+import datetime
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from appliance.serving.serve_process import (
+    Served,
+    eventually,
+    put_object,
+    read_response,
+    read_to_end,
+    serve,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from sluice_appliance.serving.errors import TlsFilesRefused
+from sluice_appliance.serving.tls import TlsFiles, server_context
+
+BODY = bytes(range(256)) * 12_000
+
+
+def make_certificate(folder: Path) -> TlsFiles:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = TlsFiles(folder / "cert.pem", folder / "key.pem")
+    files.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
+    files.key.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+    return files
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, files: TlsFiles) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("serving-tls") / "store"
+    put_object(root, "film/v1/a.mp4", BODY)
+    with serve(root, "--tls-cert", str(files.certificate), "--tls-key", str(files.key)) as running:
+        yield running
+
+
+def secure(served: Served, files: TlsFiles, version: ssl.TLSVersion) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(files.certificate))
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context.wrap_socket(
+        served.connect(), server_hostname="localhost", suppress_ragged_eofs=False
+    )
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_objects_and_ranges_arrive_whole_over_tls(
+    served: Served, files: TlsFiles, version: ssl.TLSVersion
+) -> None:
+    with closing(secure(served, files, version)) as client:
+        assert client.selected_alpn_protocol() == "http/1.1"
+        for _ in range(2):
+            client.sendall(b"GET /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert read_response(client)[2] == BODY
+        client.sendall(
+            b"GET /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\nRange: bytes=100001-900002\r\n\r\n"
+        )
+        assert read_response(client)[2] == BODY[100_001:900_003]
+
+
+def test_requests_that_came_in_one_record_are_all_answered(served: Served, files: TlsFiles) -> None:
+    with closing(secure(served, files, ssl.TLSVersion.TLSv1_3)) as client:
+        ask = b"GET /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\nRange: bytes=%d-%d\r\n\r\n"
+        # Beyond one read of the server's, so that what OpenSSL holds back has to be asked for.
+        count = 400
+        client.sendall(b"".join(ask % (i, i + 9) for i in range(count)))
+        for i in range(count):
+            assert read_response(client)[2] == BODY[i : i + 10]
+
+
+def test_the_end_is_told_apart_from_a_cut(served: Served, files: TlsFiles) -> None:
+    with closing(secure(served, files, ssl.TLSVersion.TLSv1_3)) as client:
+        client.sendall(b"GET /absent HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert read_response(client)[0] == 404
+        assert client.recv(10) == b""
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\0\x05hello", b"\0" * 500]
+)
+def test_what_is_no_handshake_is_counted_and_harms_nobody(
+    served: Served, files: TlsFiles, sent: bytes
+) -> None:
+    name = "sluice_appliance_tls_failures_total"
+    before = served.counters()[name]
+    with closing(served.connect()) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        read_to_end(client)
+    eventually(lambda: served.counters()[name] == before + 1, "a failed handshake counted")
+    with closing(secure(served, files, ssl.TLSVersion.TLSv1_3)) as client:
+        client.sendall(b"HEAD /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert read_response(client, head_only=True)[0] == 200
+
+
+def test_versions_before_1_2_are_not_spoken(files: TlsFiles) -> None:
+    assert server_context(files).minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_files_that_cannot_serve_are_named(files: TlsFiles, tmp_path: Path) -> None:
+    with pytest.raises(TlsFilesRefused, match=r"nowhere\.pem with .*key\.pem: No such file"):
+        server_context(TlsFiles(tmp_path / "nowhere.pem", files.key))
+    with pytest.raises(TlsFilesRefused, match=r"cert\.pem with .*cert\.pem"):
+        server_context(TlsFiles(files.certificate, files.certificate))
