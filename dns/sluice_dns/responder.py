@@ -23,7 +23,9 @@ class Responder:
         self._server_id = server_id
         self._row = row
         self._address_of = address_of
-        self._fast = None if view is None else wire.build(view, row, address_of)
+        self._fast = None
+        if view is not None:
+            self._fast = wire.build(view, wire.Tails(view), row, address_of)
 
     def over_udp(self, data: bytes, host: str) -> bytes | None:
         """The answer to send back to `host`, or None for silence."""

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from sluice.steering.v1 import map_pb2
 from sluice_dns import names
 from sluice_dns.names import Labels
+from sluice_dns.protocol import LABEL_BYTES_MAX
 
 NOBODY = 0xFFFF
 # Names are `b` and four digits.
@@ -25,8 +26,10 @@ BUCKET_COUNT_MAX = 10_000
 TTL_S_MAX = 0x7FFFFFFF
 # More addresses than players try are bytes for nothing, and an answer must stay below 512 bytes.
 ADDRESSES_MAX = 4
-# The names of the zone's own answers must leave room for the records after them.
-ZONE_BYTES_MAX = 128
+# On the wire. With these the longest negative answer (a name of 255 bytes, the SOA, an OPT with a client
+# subnet) has 509 bytes, and no answer of the fast path has to be cut for a client without EDNS.
+ZONE_BYTES_MAX = 64
+HOST_BYTES_MAX = 96
 NAME_SERVERS_MAX = 8
 
 
@@ -106,9 +109,7 @@ def load(payload: bytes) -> MapView:
         raise MapRefused(f"{len(payload)} bytes are not a SteeringMap") from None
     if message.revision < 1:
         raise MapRefused(f"revision is {message.revision}, expected 1 or more")
-    zone = _name("zone", message.zone)
-    if len(names.to_wire(zone)) > ZONE_BYTES_MAX:
-        raise MapRefused(f"zone has {len(message.zone)} characters, expected at most 126")
+    zone = _name("zone", message.zone, ZONE_BYTES_MAX)
     _between("bucket_count", message.bucket_count, 1, BUCKET_COUNT_MAX)
     for ttl in ("ttl_seconds", "negative_ttl_seconds", "static_ttl_seconds"):
         _between(ttl, getattr(message, ttl), 0, TTL_S_MAX)
@@ -131,7 +132,8 @@ def load(payload: bytes) -> MapView:
         bucket_count=message.bucket_count,
         name_servers=tuple(
             NameServer(
-                _name(f"name_servers[{i}].host", each.host), *_addresses(each, f"name_servers[{i}]")
+                _name(f"name_servers[{i}].host", each.host, HOST_BYTES_MAX),
+                *_addresses(each, f"name_servers[{i}]"),
             )
             for i, each in enumerate(message.name_servers)
         ),
@@ -155,7 +157,7 @@ def _sites(message: map_pb2.SteeringMap) -> tuple[Site, ...]:
     sites = []
     for index, each in enumerate(message.sites):
         label = each.site.removeprefix("sites/")
-        labels = _name(f"sites[{index}].site", label)
+        labels = _name(f"sites[{index}].site", label, 1 + LABEL_BYTES_MAX + 1)
         if len(labels) != 1:
             raise MapRefused(f"sites[{index}].site is {each.site!r}, expected one label")
         expected = message.bucket_count * each.width * 2
@@ -212,11 +214,14 @@ def _numbers(typecode: str, packed: bytes) -> "array[int]":
     return numbers
 
 
-def _name(where: str, text: str) -> Labels:
+def _name(where: str, text: str, bytes_max: int) -> Labels:
     try:
-        return names.from_text(text)
+        labels = names.from_text(text)
     except names.MalformedName as error:
         raise MapRefused(f"{where}: {error}") from None
+    if (size := len(names.to_wire(labels))) > bytes_max:
+        raise MapRefused(f"{where} has {size} bytes, expected at most {bytes_max}")
+    return labels
 
 
 def _addresses(

@@ -9,7 +9,8 @@ class. The kernel's receive and send take most of the rest (`udp.py`).
 
 Answers are memoised as the packed bytes behind the question, one entry for each (site, bucket, type):
 bounded by the map, and dropped with it. Names that do not exist are answered from one template and
-leave nothing behind. The longest answer has 12 + 255 + 4 + 4 x 28 + 35 bytes, so none has to be cut.
+leave nothing behind. No answer is longer than 512 bytes (`steering_map.py`), so none
+has to be cut.
 """
 
 import struct
@@ -65,12 +66,12 @@ class _Opt(NamedTuple):
 _NO_OPT = _Opt(None, b"", None)
 
 
-def build(view: MapView, row: Row, address_of: AddressOf) -> FastPath:
+def build(view: MapView, tails: "Tails", row: Row, address_of: AddressOf) -> FastPath:
     """The fast path over one map; `row` is where it counts."""
     buckets = {b"\x05b%04d" % number: number for number in range(view.bucket_count)}
     places = _places(view)
     classes = view.classes
-    tail_of = _tails(view)
+    tail_of = tails.get
     no_such_name = _no_such_name(view, row)
     answered = ANSWERS[Rcode.NOERROR]
 
@@ -183,20 +184,25 @@ def _pack_opt(flags: bytes, option: bytes, scope: int) -> bytes:
     )
 
 
-def _tails(view: MapView) -> Callable[[int, int, int, bool], _Tail | None]:
-    """Memoises tails; None where the site has nobody for the bucket."""
-    made: dict[int, _Tail | None] = {}
-    bucket_count = view.bucket_count
+class Tails:
+    """Memoises tails: one for each site, bucket, type, and whether the name is steered."""
 
-    def tail_of(site: int, bucket: int, kind: int, steered: bool) -> _Tail | None:
-        key = (site * bucket_count + bucket) << 6 | kind << 1 | steered
+    def __init__(self, view: MapView) -> None:
+        self._view = view
+        self._bucket_count = view.bucket_count
+        self._made: dict[int, _Tail | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def get(self, site: int, bucket: int, kind: int, steered: bool) -> _Tail | None:
+        """None where the site has nobody for the bucket."""
+        key = (site * self._bucket_count + bucket) << 6 | kind << 1 | steered
         try:
-            return made[key]
+            return self._made[key]
         except KeyError:
-            tail = made[key] = _make_tail(view, site, bucket, kind, steered)
+            tail = self._made[key] = _make_tail(self._view, site, bucket, kind, steered)
             return tail
-
-    return tail_of
 
 
 def _make_tail(view: MapView, site: int, bucket: int, kind: int, steered: bool) -> _Tail | None:
