@@ -135,13 +135,12 @@ async def run(settings: GatewayConfig) -> None:
                 requests_in_flight_max=settings.requests_in_flight_max,
                 clock=time.monotonic,
             )
-            await _serve(app, listener, settings.listen, (steering, catalog), metrics, stop)
+            await _serve(app, listener, (steering, catalog), metrics, stop)
 
 
 async def _serve(
     app: web.Application,
     listener: socket.socket,
-    address: str,
     followers: tuple[Follower[SteeringView], Follower[Catalog]],
     metrics: GatewayMetrics,
     stop: asyncio.Event,
@@ -158,7 +157,7 @@ async def _serve(
         for follower in followers:
             follower.load()
         await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-        log.info("listening", address=address)
+        log.info("listening", address=_spoken(listener))
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(follower.run(), name=follower.kind) for follower in followers
@@ -180,6 +179,12 @@ def _bound(listen: str) -> socket.socket:
         raise CannotStart(
             f"listen: {listen}: {error.strerror}; the setting `listen` names another address"
         ) from None
+
+
+def _spoken(listener: socket.socket) -> str:
+    """Where it listens in truth: port 0 in the settings is whichever is free."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _verifier(identity: Path) -> Verifier:

@@ -31,20 +31,20 @@ def make_app(
         metrics, timeout_s=request_timeout_s, in_flight_max=requests_in_flight_max, clock=clock
     )
     app = web.Application(middlewares=[guard], client_max_size=body_max_bytes)
-    acts: dict[routes.Operation, Handler] = {
-        routes.LIST_TITLES: handlers.list_titles,
-        routes.GET_TITLE: handlers.get_title,
-        routes.CREATE_PLAYBACK: handlers.create_playback,
-        routes.DESCRIBE: _document(),
-        routes.HEALTH: _healthz(health),
-        routes.METRICS: _metrics(metrics),
+    acts: dict[str, Handler] = {
+        routes.LIST_TITLES.operation_id: handlers.list_titles,
+        routes.GET_TITLE.operation_id: handlers.get_title,
+        routes.CREATE_PLAYBACK.operation_id: handlers.create_playback,
+        routes.DESCRIBE.operation_id: _document(),
+        routes.HEALTH.operation_id: _healthz(health),
+        routes.METRICS.operation_id: _metrics(metrics),
     }
     for operation in routes.OPERATIONS:
-        app.router.add_route(operation.method, operation.path, acts[operation])
+        app.router.add_route(operation.method, operation.path, acts[operation.operation_id])
         if operation.method == "GET":
-            app.router.add_route("HEAD", operation.path, acts[operation])
-    # After the operations: it would take any path.
-    app.router.add_get("/{file:.*}", page_handler(page))
+            app.router.add_route("HEAD", operation.path, acts[operation.operation_id])
+    # Every path but the API's: there, a wrong method is a 405 and no missing file.
+    app.router.add_get("/{file:(?!v1/).*}", page_handler(page))
     return app
 
 
