@@ -38,4 +38,4 @@ def configure(program: str, *, level: str = "info") -> None:
 
 def get_logger(name: str) -> Any:
     """A bound logger: `log.info("fill_done", key=key, size_bytes=n)`."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(module=name)
