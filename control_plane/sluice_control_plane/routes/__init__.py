@@ -1,0 +1,1 @@
+"""Whose traffic a partner asked a site to carry."""

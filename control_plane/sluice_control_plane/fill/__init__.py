@@ -1,0 +1,1 @@
+"""What each appliance should hold, and where it may fetch it."""

@@ -1,0 +1,90 @@
+"""FillService: translate, delegate, answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from sluice.fill.v1 import fill_pb2, fill_pb2_grpc
+from sluice_control_plane.content.titles import version_name
+from sluice_control_plane.database import Database
+from sluice_control_plane.errors import InvalidRequest, NotFound
+from sluice_control_plane.fill.reports import faults_of, report_of
+from sluice_control_plane.fill.sources import Holder, rank_sources
+from sluice_control_plane.fleet.monitor import FleetMonitor
+from sluice_control_plane.fleet.storage import keep_report, read_appliance
+from sluice_control_plane.identity.gate import caller
+from sluice_control_plane.metrics import FAULT_KINDS, Metrics
+from sluice_control_plane.publishing import Publisher
+from sluice_control_plane.reconciler import Reconciler
+from sluice_control_plane.resource_names import id_in, shown
+from sluice_control_plane.truth import Part
+
+
+class FillServicer(fill_pb2_grpc.FillServiceServicer):
+    def __init__(
+        self,
+        database: Database,
+        monitor: FleetMonitor,
+        publisher: Publisher,
+        reconciler: Reconciler,
+        metrics: Metrics,
+        *,
+        origin_url: str,
+    ) -> None:
+        self._database = database
+        self._monitor = monitor
+        self._publisher = publisher
+        self._reconciler = reconciler
+        self._metrics = metrics
+        self._origin_url = origin_url
+
+    async def WatchManifest(
+        self, request: fill_pb2.WatchManifestRequest, context: Any
+    ) -> AsyncIterator[fill_pb2.WatchManifestResponse]:
+        appliance_id = self._speaker(request.appliance, context)
+        if request.revision < 0:
+            raise InvalidRequest(f"revision is {request.revision}, expected 0 or more")
+        board = self._publisher.manifest(appliance_id)
+        async with aclosing(board.watch(request.revision)) as watch:
+            async for signed in watch:
+                yield fill_pb2.WatchManifestResponse(manifest=signed)
+
+    async def ListSources(
+        self, request: fill_pb2.ListSourcesRequest, context: Any
+    ) -> fill_pb2.ListSourcesResponse:
+        appliance_id = self._speaker(request.appliance, context)
+        title_id = id_in(request.title, "titles", "title")
+        truth = self._reconciler.truth
+        title, asker = truth.catalog.get(title_id), truth.fleet.get(appliance_id)
+        if title is None or asker is None or title.version != request.version:
+            raise NotFound(f"titles/{title_id} has no version {shown(request.version)}")
+        assert version_name(title) == f"{title_id}/{request.version}"
+        holders = [
+            Holder(each.appliance_id, each.site_id, url)
+            for each in self._reconciler.holders(title_id)
+            if (url := self._monitor.belief(each.appliance_id).address.base_url())
+        ]
+        sources = rank_sources(appliance_id, asker.site_id, title.bucket, holders, self._origin_url)
+        return fill_pb2.ListSourcesResponse(sources=sources)
+
+    async def ReportFill(
+        self, request: fill_pb2.ReportFillRequest, context: Any
+    ) -> fill_pb2.ReportFillResponse:
+        appliance_id = self._speaker(request.appliance, context)
+        report, faults = report_of(request), faults_of(request)
+        async with self._database.write() as connection:
+            before = await read_appliance(connection, appliance_id)
+            if before.report != report:
+                await keep_report(connection, appliance_id, report)
+        for kind, count in faults.items():
+            self._metrics.source_faults.labels(FAULT_KINDS[kind]).inc(count)
+        if before.report != report:
+            self._reconciler.touch(Part.FLEET)
+        return fill_pb2.ReportFillResponse()
+
+    def _speaker(self, name: str, context: Any) -> str:
+        """The appliance that is spoken for. Raises NotAllowed or NotFound."""
+        appliance_id = id_in(name, "appliances", "appliance")
+        caller(context).must_speak_for(appliance_id)
+        self._monitor.belief(appliance_id)
+        return appliance_id

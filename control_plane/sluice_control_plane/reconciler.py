@@ -1,0 +1,180 @@
+"""Turns the truth into what is published: which titles are live, the manifests, the steering map.
+
+Whoever changes something says which part; changes that come together are worked off together. A round
+that fails is tried again and leaves what was published as it was.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from sluice_control_plane.content.liveness import becomes_live
+from sluice_control_plane.content.storage import set_live
+from sluice_control_plane.content.titles import is_live, version_name
+from sluice_control_plane.database import Database
+from sluice_control_plane.fill.manifests import fill_titles, place, wanted_at
+from sluice_control_plane.fleet.appliances import Appliance
+from sluice_control_plane.fleet.health import Health
+from sluice_control_plane.fleet.monitor import FleetMonitor
+from sluice_control_plane.fleet.storage import keep_belief
+from sluice_control_plane.metrics import Metrics
+from sluice_control_plane.publishing import Publisher
+from sluice_control_plane.steering.compiler import SteeringInput, compile_map
+from sluice_control_plane.steering.partition import TooManyBlocks
+from sluice_control_plane.steering.snapshot import Zone, snapshot
+from sluice_control_plane.truth import Part, Truth, read_again, titles_in_order
+from sluice_runtime.logs import get_logger
+
+log = get_logger(__name__)
+
+# A rack that loses power falls silent within some milliseconds: one map for all of it.
+ROUND_EVERY_S = 0.1
+RETRY_AFTER_S = 1.0
+_PLACING = frozenset({Part.FLEET, Part.TITLES})
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Real ones come from `main` alone."""
+
+    # Seconds since 1970.
+    wall: Callable[[], float]
+    # Seconds that never go back.
+    steady: Callable[[], float]
+
+
+class Reconciler:
+    """One round at a time. `truth` and `steering` are those of the last round."""
+
+    def __init__(
+        self,
+        database: Database,
+        monitor: FleetMonitor,
+        publisher: Publisher,
+        *,
+        zone: Zone,
+        copies: int,
+        clocks: Clocks,
+        metrics: Metrics,
+    ) -> None:
+        self.truth = Truth()
+        self.steering: SteeringInput | None = None
+        self._database = database
+        self._monitor = monitor
+        self._publisher = publisher
+        self._zone = zone
+        self._copies = copies
+        self._clocks = clocks
+        self._metrics = metrics
+        self._changed: set[Part] = set(Part)
+        # Appliances whose belief is not in the database yet.
+        self._beliefs: set[str] = set()
+        self._news = asyncio.Event()
+        self._news.set()
+
+    def touch(self, part: Part, appliance_ids: Iterable[str] = ()) -> None:
+        """Something changed; with HEALTH, of whom."""
+        self._changed.add(part)
+        self._beliefs.update(appliance_ids)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Rounds until cancelled, at most one in ROUND_EVERY_S."""
+        while True:
+            await self._news.wait()
+            try:
+                await self.round()
+            except (SQLAlchemyError, OSError, TooManyBlocks) as error:
+                self._metrics.reconcile_failures.inc()
+                log.error("reconcile_failed", error=str(error), retry_in_s=RETRY_AFTER_S)
+                await asyncio.sleep(RETRY_AFTER_S)
+            await asyncio.sleep(ROUND_EVERY_S)
+
+    async def round(self) -> None:
+        """Works off all changes so far. Raises SQLAlchemyError, after which they are still there."""
+        self._news.clear()
+        parts, self._changed = self._changed, set()
+        try:
+            await self._round(parts)
+        except BaseException:
+            self._changed |= parts
+            self._news.set()
+            raise
+
+    async def _round(self, parts: set[Part]) -> None:
+        await self._keep_beliefs()
+        async with self._database.read() as connection:
+            self.truth = await read_again(connection, self.truth, parts)
+        if await self._make_live():
+            async with self._database.read() as connection:
+                self.truth = await read_again(connection, self.truth, {Part.TITLES})
+        await self._publisher.publish_titles(titles_in_order(self.truth))
+        if parts & _PLACING:
+            await self._publish_manifests()
+        await self._publish_map()
+
+    async def _keep_beliefs(self) -> None:
+        if not self._beliefs:
+            return
+        kept = frozenset(self._beliefs)
+        async with self._database.write() as connection:
+            for appliance_id in kept:
+                belief = self._monitor.belief(appliance_id)
+                await keep_belief(connection, appliance_id, belief)
+        self._beliefs -= kept
+
+    async def _make_live(self) -> bool:
+        """Marks the titles that have enough copies now; says whether there were any."""
+        truth = self.truth
+        placed = place(truth.catalog.values(), truth.fleet.values(), self._copies)
+        up = {each for each in truth.fleet if self._health(each) is Health.UP}
+        ready = [
+            title_id
+            for title_id, sites in wanted_at(placed, truth.fleet.values()).items()
+            if not is_live(truth.catalog[title_id])
+            and becomes_live(sites, up=up, complete_at=self._holding(title_id))
+        ]
+        if ready:
+            async with self._database.write() as connection:
+                await set_live(connection, ready)
+            log.info("titles_live", titles=ready)
+        return bool(ready)
+
+    async def _publish_manifests(self) -> None:
+        truth = self.truth
+        placed = place(truth.catalog.values(), truth.fleet.values(), self._copies)
+        wanted = {
+            appliance_id: fill_titles(title_ids, truth.catalog)
+            for appliance_id, title_ids in placed.items()
+        }
+        await self._publisher.publish_manifests(wanted, now=self._clocks.wall())
+
+    async def _publish_map(self) -> None:
+        steering = snapshot(self._zone, self.truth, self._monitor.belief)
+        revision = self._publisher.map.revision + 1
+        with self._metrics.map_compile_seconds.time():
+            compiled = await asyncio.to_thread(compile_map, steering, revision, self._clocks.wall())
+        await self._publisher.publish_map(compiled)
+        self.steering = steering
+
+    def _holding(self, title_id: str) -> set[str]:
+        name = version_name(self.truth.catalog[title_id])
+        return {
+            appliance.appliance_id
+            for appliance in self.truth.fleet.values()
+            if name in appliance.report.complete_titles
+        }
+
+    def _health(self, appliance_id: str) -> Health:
+        return self._monitor.belief(appliance_id).machine.health
+
+    def holders(self, title_id: str) -> list[Appliance]:
+        """The healthy appliances that report a title whole."""
+        fleet = self.truth.fleet
+        return [
+            fleet[each]
+            for each in sorted(self._holding(title_id))
+            if self._health(each) is Health.UP
+        ]
