@@ -39,7 +39,7 @@ def list_(
         _facts(box) for box in asyncio.run(calls.list_appliances(read_deployment(state), site))
     ]
     if json:
-        print_json({"appliances": boxes})
+        print_json(boxes)
         return
     print_table(
         ("id", "site", "health", "drained", "address", "objects", "held"),

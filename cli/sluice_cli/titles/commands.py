@@ -102,7 +102,7 @@ def list_(state: State = DEFAULT_STATE, json: Json = False) -> None:
         for title in asyncio.run(calls.list_titles(read_deployment(state)))
     ]
     if json:
-        print_json({"titles": titles})
+        print_json(titles)
         return
     print_table(
         ("id", "name", "state", "seconds", "bucket", "version"),
