@@ -39,7 +39,7 @@ async def register_fleet(channel: grpc.aio.Channel) -> None:
         await _register_boxes(fleet, site)
 
 
-async def _register_site(fleet: fleet_pb2_grpc.FleetServiceAsyncStub, site: SitePlan) -> None:
+async def _register_site(fleet: "fleet_pb2_grpc.FleetServiceAsyncStub", site: SitePlan) -> None:
     partner = fleet_pb2.Partner(display_name=f"Partner of {site.display_name}")
     await _unless_there(
         fleet.CreatePartner(
@@ -60,7 +60,7 @@ async def _register_site(fleet: fleet_pb2_grpc.FleetServiceAsyncStub, site: Site
     )
 
 
-async def _register_boxes(fleet: fleet_pb2_grpc.FleetServiceAsyncStub, site: SitePlan) -> None:
+async def _register_boxes(fleet: "fleet_pb2_grpc.FleetServiceAsyncStub", site: SitePlan) -> None:
     for box in site.boxes:
         appliance = fleet_pb2.Appliance(site=f"sites/{site.site_id}")
         await _unless_there(
