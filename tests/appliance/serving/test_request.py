@@ -13,6 +13,7 @@ from sluice_appliance.serving.request import (
     TARGET_BYTES_MAX,
     Framing,
     Response,
+    _frame_carefully,
     describe,
     frame,
     preflight,
@@ -305,3 +306,20 @@ def test_every_answer_is_one_well_formed_head_within_the_object(
     assert response.head.endswith(b"\r\n")
     assert b"\r\n\r\n" not in response.head
     assert 0 <= response.offset <= response.offset + response.length <= len(BODY)
+
+
+@given(
+    st.sampled_from([b"GET", b"HEAD", b"OPTIONS", b"POST", b"BREW"]),
+    st.sampled_from(["1.1", "1.0", "0.9", "2.0"]),
+    st.dictionaries(
+        st.sampled_from([b"host", b"range", b"connection", b"content-length", b"expect"]),
+        st.sampled_from([b"a", b"a, b", b"a b", b"close", b"3", b"100-continue", b""]),
+    ),
+    st.sampled_from([5, TARGET_BYTES_MAX, TARGET_BYTES_MAX + 1]),
+)
+def test_the_short_way_through_framing_comes_to_what_the_careful_way_does(
+    method: bytes, version: str, fields: dict[bytes, bytes], target_bytes: int
+) -> None:
+    assert frame(method, version, fields, target_bytes) == _frame_carefully(
+        method, version, fields, target_bytes
+    )
