@@ -17,6 +17,8 @@ from sluice_cli.titles.fill_progress import FillProgress, Held
 
 LIVE_TIMEOUT_S = 600.0
 _POLL_S = 0.25
+# All may be held a moment before the control plane has heard of it.
+_NOT_LIVE_SHARE_MAX = 0.99
 _MB = 1_000_000
 
 
@@ -71,7 +73,7 @@ async def follow_fill(
                 done = share.observe(
                     Held(box.fill.wanted_bytes, box.fill.held_bytes) for box in appliances
                 )
-                progress("fill", done, _held_by(appliances))
+                progress("fill", min(done, _NOT_LIVE_SHARE_MAX), _held_by(appliances))
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
         raise AddFailed(
