@@ -147,14 +147,15 @@ class Supervisor:
     async def _announce(self) -> None:
         """One line for each address when the workers answer from a map."""
         # Other processes count these, so no Event can tell.
-        while (view := self._maps.view) is None or self._workers_started() < len(self._keepers):  # noqa: ASYNC110
+        while (view := self._maps.view) is None or not self._workers_have_maps():  # noqa: ASYNC110
             await asyncio.sleep(_READY_LOOK_S)
         zone = b".".join(view.zone).decode()
         for address in self._addresses:
             print(f"answering {address} zone {zone} revision {view.revision}", flush=True)  # noqa: T201 - the line that callers wait for
 
-    def _workers_started(self) -> int:
-        return self._counters.total(metrics.WORKER_STARTS)
+    def _workers_have_maps(self) -> bool:
+        rows = range(self._counters.rows - 1)
+        return all(self._counters.row(each)[metrics.MAP_LOADED] for each in rows)
 
     def health(self) -> tuple[bool, Mapping[str, object]]:
         view = self._maps.view
