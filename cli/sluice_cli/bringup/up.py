@@ -5,7 +5,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import grpc.aio
 
 from sluice.fleet.v1 import fleet_pb2
 from sluice_cli.bringup import fleet, layout
-from sluice_cli.bringup.layout import Ports, Program, StatePaths
+from sluice_cli.bringup.layout import Box, Ports, Program, StatePaths
 from sluice_cli.bringup.ports import require_free
 from sluice_cli.bringup.processes import Processes, StartFailed
 from sluice_cli.bringup.seeds import Seed, seed_titles
@@ -80,40 +80,62 @@ async def _come_up(
 ) -> None:
     ports = options.ports
     base = [layout.origin_program(paths, ports), layout.control_plane_program(paths, ports)]
-    with terminal.step("starting origin and control plane"):
-        for program in base:
+    edge = _edge_programs(options, paths, {}) if _all_enrolled(paths) else []
+    first = "starting everything" if edge else "starting origin and control plane"
+    with terminal.step(first):
+        for program in [*base, *edge]:
             processes.start(program, group)
-        await processes.until_healthy(base, timeout_s=START_TIMEOUT_S)
+        await processes.until_healthy([*base, *edge], timeout_s=START_TIMEOUT_S)
     operator = rpc.TlsFiles.in_folder(Path(paths.identity("operator")))
     async with rpc.open_channel(f"127.0.0.1:{ports.control_plane}", operator) as channel:
-        with terminal.step("starting DNS, gateway and four appliances"):
-            edge = await _edge_programs(options, paths, channel)
-            for program in edge:
-                processes.start(program, group)
-            deployment = _deployment(paths, ports, [*base, *edge], processes)
-            write_deployment(options.state, deployment)
-            await processes.until_healthy(edge, timeout_s=START_TIMEOUT_S)
+        await fleet.register_fleet(channel)
+        if not edge:
+            edge = _edge_programs(options, paths, await _tokens(paths, channel))
+            with terminal.step("starting DNS, gateway and four appliances"):
+                for program in edge:
+                    processes.start(program, group)
+                await processes.until_healthy(edge, timeout_s=START_TIMEOUT_S)
+        with terminal.step("waiting until every appliance is named to clients"):
             await _until_named(channel)
+        deployment = _deployment(paths, ports, [*base, *edge], processes)
+        write_deployment(options.state, deployment)
         await seed_titles(deployment, options.seeds, channel, Path(paths.work), terminal)
         terminal.table(deployment, await fleet.titles(channel))
     terminal.say(f"ready {deployment.gateway}")
 
 
-async def _edge_programs(
-    options: UpOptions, paths: StatePaths, channel: grpc.aio.Channel
+def _all_enrolled(paths: StatePaths) -> bool:
+    """Whether this is not the first run: then nobody has to wait for the control plane to start."""
+    return all(_enrolled(paths, box) for box in layout.boxes())
+
+
+def _enrolled(paths: StatePaths, box: Box) -> bool:
+    return (Path(paths.appliance(box.appliance_id)) / "identity" / "cert.pem").exists()
+
+
+async def _tokens(paths: StatePaths, channel: grpc.aio.Channel) -> dict[str, str]:
+    return {
+        box.appliance_id: await fleet.enrolment_token(channel, box.appliance_id)
+        for box in layout.boxes()
+        if not _enrolled(paths, box)
+    }
+
+
+def _edge_programs(
+    options: UpOptions, paths: StatePaths, tokens: Mapping[str, str]
 ) -> list[Program]:
     ports = options.ports
-    await fleet.register_fleet(channel)
-    programs = [layout.dns_program(paths, ports), layout.gateway_program(paths, ports)]
-    for box in layout.boxes():
-        enrolled = (Path(paths.appliance(box.appliance_id)) / "identity" / "cert.pem").exists()
-        token = None if enrolled else await fleet.enrolment_token(channel, box.appliance_id)
-        programs.append(
-            layout.appliance_program(
-                paths, ports, box, capacity_bytes=options.capacity_bytes, token=token
-            )
+    appliances = [
+        layout.appliance_program(
+            paths,
+            ports,
+            box,
+            capacity_bytes=options.capacity_bytes,
+            token=tokens.get(box.appliance_id),
         )
-    return programs
+        for box in layout.boxes()
+    ]
+    return [layout.dns_program(paths, ports), layout.gateway_program(paths, ports), *appliances]
 
 
 async def _until_named(channel: grpc.aio.Channel) -> None:
