@@ -116,6 +116,13 @@ def test_a_source_that_knows_no_ranges_still_completes_what_another_began(tmp_pa
     assert bench.faults() == {"truncated": 1}
 
 
+@pytest.mark.parametrize("way", ["larger", "smaller"])
+def test_a_source_that_says_another_size_is_not_read_at_all(tmp_path: Path, way: str) -> None:
+    bench = Bench(tmp_path)
+    bench.fetch(way, "good")
+    assert bench.counted('sluice_appliance_fill_bytes_total{source="peer"}') == len(BODY)
+
+
 def test_after_a_wrong_digest_the_next_source_begins_at_byte_zero(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.fetch("wrong", "good")
