@@ -4,6 +4,7 @@ A connection speaks to a wire, this one or `tls.TlsWire`. Each call is one syste
 `None` or 0 says "not now", OSError that the peer is gone.
 """
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from sluice_appliance.store.layout import BODY_OFFSET
 # One read takes a whole head, and bounds how many pipelined requests can wait: at 26 bytes or more
 # each, some 600.
 RECEIVE_BYTES = 16 * 1024
+
+# What `sendfile` says of the file's side; all else is the client's.
+_DISK_ERRORS = frozenset((errno.EIO, errno.ESTALE, errno.ENODATA, errno.EBADMSG, errno.EUCLEAN))
 
 
 class Readiness(Protocol):
@@ -85,6 +89,10 @@ def send_file(fd: int, source: OpenObject, offset: int, length: int) -> int:
         sent = os.sendfile(fd, source.fd, BODY_OFFSET + offset, length)
     except BlockingIOError:
         return 0
+    except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            raise StorageFault(f"{source.path}: {error.strerror}") from None
+        raise
     if sent == 0:
         raise StorageFault(f"{source.path} ends before byte {offset + length} of its body")
     return sent
