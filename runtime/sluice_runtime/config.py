@@ -8,6 +8,7 @@ tuple of such dataclasses (an array of tables), or any of them `| None`. A datac
 
 import dataclasses
 import difflib
+import math
 import re
 import tomllib
 import types
@@ -46,6 +47,9 @@ def load(path: Path, kind: type[T]) -> T:
         number = line.group(1) if line else str(text.count("\n") + 1)
         reason = re.sub(r" \(at .*\)$", "", str(error))
         raise ConfigError(f"{path}:{number}: {reason}") from None
+    except (RecursionError, ValueError) as error:
+        # tomllib lets through what Python itself will not read: deep nesting, 5,000-digit numbers.
+        raise ConfigError(f"{path}: not readable as TOML: {error}") from None
     return typing.cast(T, _Reader(path, text).read(kind, table, prefix="", ordinal=None))
 
 
@@ -92,7 +96,7 @@ class _Reader:
             if dataclasses.is_dataclass(inner):
                 return tuple(
                     self.read(typing.cast(type, inner), item, prefix=f"{prefix}{name}.", ordinal=i)
-                    for i, item in enumerate(value)
+                    for i, item in enumerate(self._tables(value, prefix, name, ordinal))
                 )
             return tuple(self._value(inner, item, prefix, name, ordinal) for item in value)
         if kind is Path and isinstance(value, str):
@@ -100,6 +104,10 @@ class _Reader:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if isinstance(kind, type) and type(value) is kind:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self._mistake(
+                    prefix, name, ordinal, f"'{prefix}{name}' is {value}, expected a finite number"
+                )
             return value
         expected = getattr(kind, "__name__", str(kind))
         raise self._mistake(
@@ -109,11 +117,21 @@ class _Reader:
             f"'{prefix}{name}' is {value!r}, expected a value of type {expected}",
         )
 
+    def _tables(
+        self, values: list[object], prefix: str, name: str, ordinal: int | None
+    ) -> list[dict[str, object]]:
+        tables = [value for value in values if isinstance(value, dict)]
+        if len(tables) != len(values):
+            raise self._mistake(
+                prefix, name, ordinal, f"'{prefix}{name}' is {values!r}, expected tables"
+            )
+        return tables
+
     def _mistake(self, prefix: str, key: str, ordinal: int | None, message: str) -> ConfigError:
         table = prefix.rstrip(".")
-        line = self._lines.get((table, ordinal or 0, key)) or self._lines.get(
-            (table, ordinal or 0, "")
-        )
+        # The key's own line, or that of the table it names, or that of the table it should be in.
+        places = ((table, ordinal or 0, key), (f"{prefix}{key}", 0, ""), (table, ordinal or 0, ""))
+        line = next((self._lines[place] for place in places if place in self._lines), None)
         where = f"{self._path}:{line}" if line else str(self._path)
         return ConfigError(f"{where}: {message}")
 
