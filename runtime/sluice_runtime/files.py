@@ -1,6 +1,7 @@
 """Writing small files so that a crash leaves the old one or the new one, never a mixture."""
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -11,10 +12,12 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     ext4 and XFS may show an empty file after a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    # A name of its own for each writer, threads included, and nobody else's to read before the chmod.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    beside = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
