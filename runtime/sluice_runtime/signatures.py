@@ -8,7 +8,7 @@ key. Signing takes about 40 us, verifying about 110 us, both on top of hashing t
 import hashlib
 from collections.abc import Iterable
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -29,7 +29,11 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 def load_signing_key(pem: bytes) -> Ed25519PrivateKey:
     """Raises ValueError for anything but an unencrypted Ed25519 private key in PEM."""
-    key = load_pem_private_key(pem, password=None)
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        # TypeError is how `cryptography` says that a key is encrypted.
+        raise ValueError(f"the signing key cannot be read: {error}") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError(f"the signing key is a {type(key).__name__}, expected Ed25519")
     return key
@@ -37,7 +41,10 @@ def load_signing_key(pem: bytes) -> Ed25519PrivateKey:
 
 def load_verification_key(pem: bytes) -> Ed25519PublicKey:
     """Raises ValueError for anything but an Ed25519 public key in PEM."""
-    key = load_pem_public_key(pem)
+    try:
+        key = load_pem_public_key(pem)
+    except UnsupportedAlgorithm as error:
+        raise ValueError(f"the verification key cannot be read: {error}") from None
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError(f"the verification key is a {type(key).__name__}, expected Ed25519")
     return key
