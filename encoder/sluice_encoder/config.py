@@ -1,5 +1,7 @@
 """What an operator may decide about encoding; every value has a default that suits a film."""
 
+# ruff: noqa: RUF009 - `setting` makes a field description, which nobody changes.
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +29,7 @@ class EncoderConfig:
         "Peak rate of a 1080p30 rung; other sizes follow from it.", default=5000, unit="kbit/s"
     )
     audio_kbps: int = setting("Rate of the AAC stereo rendition.", default=128, unit="kbit/s")
-    # A Path is as immutable as the str beside it, which ruff knows and this it does not.
-    work_folder: Path | None = setting(  # noqa: RUF009
-        "Where unfinished encodes are kept.", default=None
-    )
+    work_folder: Path | None = setting("Where unfinished encodes are kept.", default=None)
 
     def __post_init__(self) -> None:
         heights = self.ladder_heights

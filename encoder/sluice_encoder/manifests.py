@@ -36,6 +36,12 @@ def with_stable_ids(mpd: str) -> str:
     return _ADAPTATION_SET_ID.sub(lambda m: f"{m[1]}{next(numbers)}{m[2]}", mpd)
 
 
+def with_default_audio(master: str) -> str:
+    """There is one sound for each title. Unless it has a language the packager does not call it the
+    default, and some players then play none."""
+    return re.sub(r"(#EXT-X-MEDIA:TYPE=AUDIO,.*DEFAULT=)NO", r"\1YES", master)
+
+
 def representations(mpd: str) -> dict[str, Representation]:
     """By file name. Raises ValueError for what is no on-demand manifest."""
     found: dict[str, Representation] = {}

@@ -21,7 +21,7 @@ class OriginMetrics:
             "Requests refused with 503 because too many were under way: fills come too many at once.",
             registry=registry,
         )
-        self.broken = Counter(
+        self.broken_off = Counter(
             "sluice_origin_broken_off",
             "Answers that the client left before the end; fills resume, so a few are no harm.",
             registry=registry,

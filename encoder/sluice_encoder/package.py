@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sluice_encoder import children, commands
 from sluice_encoder.ladder import Ladder
-from sluice_encoder.manifests import with_stable_ids
+from sluice_encoder.manifests import with_default_audio, with_stable_ids
 
 MASTER = "master.m3u8"
 DASH = "manifest.mpd"
@@ -56,6 +56,7 @@ async def package(ladder: Ladder, job: Path, *, segment_seconds: float) -> Path:
         ladder, encoded="encoded", packaged="packaged", segment_seconds=segment_seconds
     )
     await children.run(command, cwd=job, timeout_s=PACKAGE_TIMEOUT_S)
-    mpd = packaged / DASH
-    mpd.write_text(with_stable_ids(mpd.read_text()))
+    for name, corrected in ((DASH, with_stable_ids), (MASTER, with_default_audio)):
+        manifest = packaged / name
+        manifest.write_text(corrected(manifest.read_text()))
     return packaged

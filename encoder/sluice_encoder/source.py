@@ -15,6 +15,15 @@ SIDE_PIXELS_MIN = 16
 DURATION_S_MAX = 24 * 3600.0
 STREAMS_MAX = 64
 FRAME_RATE_MAX = 300
+# What the packager is told; it refuses a tag that it does not know, and a tag is a stranger's text.
+_LANGUAGES: dict[str, str] = dict(
+    re.findall(
+        r"(\w{3}):(\w\w)",
+        "ara:ar chi:zh zho:zh cze:cs ces:cs dan:da dut:nl nld:nl eng:en fin:fi fre:fr fra:fr "
+        "ger:de deu:de gre:el ell:el heb:he hin:hi hun:hu ind:id ita:it jpn:ja kor:ko nor:no "
+        "pol:pl por:pt rum:ro ron:ro rus:ru spa:es swe:sv tha:th tur:tr ukr:uk vie:vi ",
+    )
+)
 _INTERLACED = ("tt", "bb", "tb", "bt")
 
 
@@ -22,7 +31,7 @@ _INTERLACED = ("tt", "bb", "tb", "bt")
 class AudioFacts:
     index: int
     channels: int
-    # ISO 639 as the file says it, or empty.
+    # BCP 47, or empty.
     language: str
 
 
@@ -109,10 +118,9 @@ def _audio(streams: list[Mapping[str, Any]]) -> AudioFacts | None:
     for stream in streams:
         if stream.get("codec_type") == "audio" and int(stream.get("channels", 0)) > 0:
             language = str(stream.get("tags", {}).get("language", ""))
-            known = re.fullmatch(r"[a-z]{2,3}", language) and language != "und"
-            return AudioFacts(
-                int(stream["index"]), int(stream["channels"]), language if known else ""
-            )
+            language = _LANGUAGES.get(language, language)
+            known = language if language in _LANGUAGES.values() else ""
+            return AudioFacts(int(stream["index"]), int(stream["channels"]), known)
     return None
 
 

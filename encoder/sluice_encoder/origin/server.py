@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from sluice_encoder.keys import object_key
 from sluice_encoder.metrics import OriginMetrics
@@ -28,57 +29,67 @@ _HEADERS = {
 class Origin:
     """Answers for one folder."""
 
-    def __init__(
-        self,
-        root: Path,
-        metrics: OriginMetrics,
-        *,
-        requests_max: int = REQUESTS_UNDER_WAY_MAX,
-    ) -> None:
+    def __init__(self, root: Path, metrics: OriginMetrics, *, requests_max: int) -> None:
         self._root = root.resolve()
         self._metrics = metrics
         self._requests_max = requests_max
         self._under_way = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        if self._under_way >= self._requests_max:
-            self._metrics.refused.inc()
-            return self._counted(web.Response(status=503, headers={"Retry-After": "1"}))
-        self._under_way += 1
-        try:
-            return await self._answer(request)
-        finally:
-            self._under_way -= 1
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return self._counted(web.Response(status=405, headers={"Allow": "GET, HEAD"}))
         path = await asyncio.to_thread(_published, self._root, request.rel_url.raw_path)
         if path is None:
             return self._counted(web.Response(status=404, text="no such object\n"))
-        headers = {**_HEADERS, "Content-Type": content_type(path.name)}
-        response = web.FileResponse(path, headers=headers)
+        if self._under_way >= self._requests_max:
+            self._metrics.refused.inc()
+            return self._counted(web.Response(status=503, headers={"Retry-After": "1"}))
+        return _ObjectResponse(path, self)
+
+    @asynccontextmanager
+    async def sending(self, response: web.FileResponse, method: str) -> AsyncIterator[None]:
+        """Holds a place while a file is sent, and counts how that went."""
+        self._under_way += 1
         try:
-            await response.prepare(request)
+            yield
         except ConnectionError:
-            self._metrics.broken.inc()
+            self._metrics.broken_off.inc()
             raise
-        if request.method == "GET":
+        finally:
+            self._under_way -= 1
+        if method == "GET":
             self._metrics.sent_bytes.inc(response.content_length or 0)
-        return self._counted(response)
+        self._counted(response)
 
     def _counted(self, response: web.StreamResponse) -> web.StreamResponse:
         self._metrics.requests.labels(status=str(response.status)).inc()
         return response
 
 
+class _ObjectResponse(web.FileResponse):
+    """aiohttp sends the whole file in `prepare`."""
+
+    def __init__(self, path: Path, origin: Origin) -> None:
+        super().__init__(path, headers={**_HEADERS, "Content-Type": content_type(path.name)})
+        self._origin = origin
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        async with self._origin.sending(self, request.method):
+            return await super().prepare(request)
+
+
 @asynccontextmanager
 async def serve(
-    root: Path, host: str, port: int, metrics: OriginMetrics
+    root: Path,
+    host: str,
+    port: int,
+    metrics: OriginMetrics,
+    *,
+    requests_max: int = REQUESTS_UNDER_WAY_MAX,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serves while the block runs and gives the address. Raises OSError where it is taken."""
     app = web.Application()
-    app.router.add_route("*", "/{key:.*}", Origin(root, metrics).answer)
+    app.router.add_route("*", "/{key:.*}", Origin(root, metrics, requests_max=requests_max).answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
     try:
