@@ -116,12 +116,12 @@ def test_every_command_answers_help_with_an_example(script: str) -> None:
 
 @pytest.mark.parametrize("script", [script for script in SCRIPTS if script != "sluice"])
 def test_every_subcommand_answers_help_with_an_example(script: str) -> None:
-    listed = re.search(r"\{([a-z0-9,-]+)\}", help_of(script))
-    assert listed, f"{script} --help lists no subcommand"
-    for subcommand in listed.group(1).split(","):
-        assert "example" in help_of(script, subcommand).lower(), (
-            f"{script} {subcommand} --help shows no example"
-        )
+    # argparse lists them four blanks in, whatever the section is called.
+    listing = help_of(script).partition("\nexample")[0]
+    subcommands = re.findall(r"^ {4}([a-z][a-z0-9-]*)(?: {2}|$)", listing, re.MULTILINE)
+    assert "check-config" in subcommands, f"{script} --help lists {subcommands}"
+    mute = [each for each in subcommands if "example" not in help_of(script, each).lower()]
+    assert not mute, f"show an example in the help of {script} {mute}"
 
 
 def test_every_word_of_the_sluice_command_has_help_with_an_example() -> None:
