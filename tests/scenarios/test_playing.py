@@ -36,7 +36,7 @@ def test_a_client_nobody_announced_gets_the_default_class_and_plays(stack: Stack
     played = stack.facts("play", TITLE, "--client", "192.0.2.7", "--seconds", "4")
 
     assert explained["class_index"] == 0
-    assert explained.get("matching_prefix", "") == ""
+    assert explained["matching_prefix"] is None
     assert played["digest_ok"] is True
 
 
