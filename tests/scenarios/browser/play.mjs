@@ -45,7 +45,7 @@ if (url === undefined || !(seconds > 0) || !(timeoutMs > 0)) {
 
 const errors = [];
 const profile = await mkdtemp(join(tmpdir(), "sluice-browser-"));
-const report = { advanced_s: 0, errors, appliances: {}, failovers: 0, title: "", height: 0 };
+const report = { advanced_s: 0, errors, appliances: [], bytes: {}, failovers: 0, title: "", height: 0 };
 let context;
 try {
   context = await chromium.launchPersistentContext(profile, {
@@ -74,9 +74,8 @@ process.exit(report.advanced_s >= seconds && errors.length === 0 ? 0 : 1);
 
 async function play(page) {
   await page.goto(url);
-  const named = options.title === undefined ? "^=title-" : `=title-${options.title}`;
-  const [operator, value] = named.startsWith("^") ? ["^=", "title-"] : ["=", named.slice(1)];
-  await page.locator(`button[data-testid${operator}"${value}"]:enabled`).first().click();
+  const wanted = options.title === undefined ? '^="title-"' : `="title-${options.title}"`;
+  await page.locator(`button[data-testid${wanted}]:enabled`).first().click();
   const video = page.getByTestId("player");
   await video.waitFor();
   try {
@@ -105,7 +104,8 @@ async function play(page) {
       await page.screenshot({ path: options.screenshot });
     }
     report.title = await page.getByTestId("title").innerText();
-    report.appliances = JSON.parse(await video.getAttribute("data-appliances"));
+    report.bytes = JSON.parse(await video.getAttribute("data-appliances"));
+    report.appliances = Object.keys(report.bytes);
     report.failovers = Number(await video.getAttribute("data-failovers"));
     report.height = Number(await video.getAttribute("data-height"));
   }
