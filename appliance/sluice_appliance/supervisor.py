@@ -71,10 +71,11 @@ def own_box(config: ApplianceConfig, rng: random.Random) -> None:
         except (OSError, ValueError) as error:
             raise CannotStart(f"{error} (setting 'identity')") from None
     try:
-        with Store.open(config.store) as store:
-            asyncio.run(_own(config, store, rng))
-    except (StoreInUse, PermissionError, NotADirectoryError) as error:
+        store = Store.open(config.store)
+    except (StoreInUse, OSError) as error:
         raise CannotStart(f"{error} (setting 'store')") from None
+    with store:
+        asyncio.run(_own(config, store, rng))
 
 
 async def _own(config: ApplianceConfig, store: Store, rng: random.Random) -> None:

@@ -25,6 +25,7 @@ class HttpSources:
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_BYTES,
             headers={"Accept-Encoding": "identity", "User-Agent": "sluice-appliance"},
         )

@@ -80,10 +80,10 @@ class Store:
 
     def scan(self) -> Iterator[ObjectHeader]:
         """Everything held, in no order. A damaged file is passed over: it is not held."""
-        for folder in os.scandir(f"{self.root}/{OBJECTS_FOLDER}"):
-            for entry in os.scandir(folder.path):
-                header = _read_object(entry.path)
-                if header is not None and object_path(self.root, header.key) == entry.path:
+        for folder in _folders(f"{self.root}/{OBJECTS_FOLDER}"):
+            for path in _files(folder):
+                header = _read_object(path)
+                if header is not None and object_path(self.root, header.key) == path:
                     yield header
 
     def begin(
@@ -100,8 +100,8 @@ class Store:
 
     def partials(self) -> Iterator[ObjectHeader]:
         """What is on its way in."""
-        for entry in os.scandir(f"{self.root}/{PARTIAL_FOLDER}"):
-            header = resumable(entry.path)
+        for path in _files(f"{self.root}/{PARTIAL_FOLDER}"):
+            header = resumable(path)
             if header is not None:
                 yield header
 
@@ -110,10 +110,20 @@ class Store:
         self._disk.remove(partial_path(self.root, header.key, header.sha256))
 
     def _remove_useless_partials(self) -> None:
-        for entry in list(os.scandir(f"{self.root}/{PARTIAL_FOLDER}")):
-            header = resumable(entry.path)
-            if header is None or partial_path(self.root, header.key, header.sha256) != entry.path:
-                self._disk.remove(entry.path)
+        for path in _files(f"{self.root}/{PARTIAL_FOLDER}"):
+            header = resumable(path)
+            if header is None or partial_path(self.root, header.key, header.sha256) != path:
+                self._disk.remove(path)
+
+
+def _folders(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _files(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
 
 
 def _take_lock(path: Path) -> int:

@@ -145,6 +145,9 @@ def test_what_stands_against_a_start_is_one_line_that_names_its_setting(tmp_path
         assert f"127.0.0.1:{box.admin}: Address already in use (setting 'admin_listen')" in line
     with Store.open(tmp_path / "store"):
         assert "in use by process" in box.refused()
+    box.write(store="config.toml")
+    assert "(setting 'store')" in box.refused()
+    box.write(store="store")
     box.write(enrolment_token=None)
     assert "'enrolment_token' is missing" in box.refused()
     (tmp_path / "identity").mkdir()

@@ -142,6 +142,16 @@ def test_leftovers_that_cannot_be_gone_on_with_are_removed_at_the_start(tmp_path
     assert list((tmp_path / "partial").iterdir()) == [kept]
 
 
+def test_strangers_files_and_folders_in_the_store_are_in_nobodys_way(tmp_path: Path) -> None:
+    Store.open(tmp_path).close()
+    (tmp_path / "objects" / "README").write_text("hello")
+    (tmp_path / "objects" / "ab" / "folder").mkdir(parents=True)
+    (tmp_path / "partial" / "folder").mkdir()
+    with Store.open(tmp_path) as store:
+        assert list(store.scan()) == []
+        assert list(store.partials()) == []
+
+
 @pytest.mark.parametrize("damage", ["cut", "grown", "header", "moved"])
 def test_a_damaged_file_is_not_held(tmp_path: Path, damage: str) -> None:
     with Store.open(tmp_path) as store:
