@@ -111,8 +111,9 @@ class Framing(NamedTuple):
 
 
 _SERVED = frozenset((b"GET", b"HEAD", b"OPTIONS"))
-# Fields without which an HTTP/1.1 request has no body and its connection lives on.
-_BENDING = frozenset((b"connection", b"content-length", b"transfer-encoding", b"expect"))
+# Fields without which a request has no body, and what the field says that lets HTTP/1.1 live on.
+_BENDING = frozenset((b"content-length", b"transfer-encoding", b"expect"))
+_STAYING = frozenset((None, b"keep-alive", b"Keep-Alive"))
 _PLAIN = Framing(keep_alive=True, body_bytes=0)
 
 
@@ -186,7 +187,7 @@ def frame(
     if (
         (version == "1.1" and host is not None and b"," not in host and b" " not in host)
         and (method in _SERVED and target_bytes <= TARGET_BYTES_MAX)
-        and _BENDING.isdisjoint(fields)
+        and (_BENDING.isdisjoint(fields) and fields.get(b"connection") in _STAYING)
     ):
         return _PLAIN
     return _frame_carefully(method, version, fields, target_bytes)

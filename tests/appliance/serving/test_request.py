@@ -313,7 +313,19 @@ def test_every_answer_is_one_well_formed_head_within_the_object(
     st.sampled_from(["1.1", "1.0", "0.9", "2.0"]),
     st.dictionaries(
         st.sampled_from([b"host", b"range", b"connection", b"content-length", b"expect"]),
-        st.sampled_from([b"a", b"a, b", b"a b", b"close", b"3", b"100-continue", b""]),
+        st.sampled_from(
+            [
+                b"a",
+                b"a, b",
+                b"a b",
+                b"close",
+                b"keep-alive",
+                b"Keep-Alive",
+                b"3",
+                b"100-continue",
+                b"",
+            ]
+        ),
     ),
     st.sampled_from([5, TARGET_BYTES_MAX, TARGET_BYTES_MAX + 1]),
 )
