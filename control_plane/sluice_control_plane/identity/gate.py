@@ -1,12 +1,14 @@
 """Stands before every method: asks the table, and counts what is refused."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
-from sluice_control_plane.errors import ERRORS, Refusal, reason_of
+from sluice_control_plane.errors import ERRORS, InvalidRequest, Refusal, reason_of
 from sluice_control_plane.identity.roles import Caller, admit, caller_of
 from sluice_runtime.rpc import abort, peer_uri
 
@@ -38,7 +40,7 @@ class Gate(grpc.aio.ServerInterceptor):
         if handler is None:
             return handler
         method = handler_call_details.method
-        codecs = (handler.request_deserializer, handler.response_serializer)
+        codecs = (_lenient(handler.request_deserializer), handler.response_serializer)
         if handler.unary_unary is not None:
             behaviour = self._unary(handler.unary_unary, method)
             return grpc.unary_unary_rpc_method_handler(behaviour, *codecs)
@@ -52,7 +54,7 @@ class Gate(grpc.aio.ServerInterceptor):
     def _unary(self, behaviour: Any, method: str) -> Any:
         async def admitted(request: Any, context: Any) -> Any:
             try:
-                self._admit(method, context)
+                self._admit(method, request, context)
                 return await behaviour(request, context)
             except Exception as error:
                 self._tally.refused(reason_of(error))
@@ -63,7 +65,7 @@ class Gate(grpc.aio.ServerInterceptor):
     def _stream(self, behaviour: Any, method: str) -> Any:
         async def admitted(request: Any, context: Any) -> AsyncIterator[Any]:
             try:
-                self._admit(method, context)
+                self._admit(method, request, context)
                 async for response in behaviour(request, context):
                     yield response
             except Refusal as error:
@@ -77,6 +79,29 @@ class Gate(grpc.aio.ServerInterceptor):
 
         return admitted
 
-    def _admit(self, method: str, context: Any) -> None:
+    def _admit(self, method: str, request: Any, context: Any) -> None:
         if method not in self._anonymous:
             admit(method, caller(context))
+        if isinstance(request, _Malformed):
+            raise InvalidRequest(f"{method}: {request.size_bytes} bytes that are not its request")
+
+
+@dataclass(frozen=True, slots=True)
+class _Malformed:
+    """Stands for a request that could not be read."""
+
+    size_bytes: int
+
+
+def _lenient(deserialise: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Left to itself, gRPC answers bytes that are no message with INTERNAL and a traceback."""
+    if deserialise is None:
+        return None
+
+    def read(body: bytes) -> Any:
+        try:
+            return deserialise(body)
+        except DecodeError:
+            return _Malformed(len(body))
+
+    return read
