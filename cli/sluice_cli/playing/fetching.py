@@ -1,6 +1,7 @@
 """One HTTP request to one address: the expected bytes, or the fault that it has."""
 
 import asyncio
+import functools
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -101,7 +102,7 @@ class HttpClient:
             port=place.port,
             path=place.folder + expected.file,
         )
-        tls = ssl.create_default_context() if place.scheme == "https" else True
+        tls = _tls() if place.scheme == "https" else True
         return self._session.get(
             url,
             headers=headers,
@@ -109,6 +110,12 @@ class HttpClient:
             ssl=tls,
             server_hostname=place.host if place.scheme == "https" else None,
         )
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Loading the machine's authorities takes tens of milliseconds: once a process."""
+    return ssl.create_default_context()
 
 
 def _check_status(response: aiohttp.ClientResponse, expected: Expected, where: str) -> None:
