@@ -63,7 +63,9 @@ def counters(folder: str) -> list[str]:
     for call in calls:
         first = call.args[0] if call.args else call.keywords[0].value
         if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            names.append(first.value)
+            # Prometheus shows a Counter with `_total`, whether its declaration says so or not.
+            counts = ast.unparse(call.func).startswith("Counter")
+            names.append(first.value.removesuffix("_total") + ("_total" if counts else ""))
     return names
 
 

@@ -112,7 +112,8 @@ def test_no_file_names_the_address_of_a_package_index(host: str) -> None:
 
 @pytest.mark.parametrize("place", WORKPLACES)
 def test_no_file_knows_whose_machine_it_was_written_on(place: str) -> None:
-    named = [path for path, text in text_files() if place in text]
+    standing_alone = re.compile(rf"(?<![A-Za-z0-9_.-]){re.escape(place)}")
+    named = [path for path, text in text_files() if standing_alone.search(text)]
     assert not named, (
         f"take the path from an argument or from where the file stands: {shown(named)}"
     )
