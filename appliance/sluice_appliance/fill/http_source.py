@@ -8,7 +8,7 @@ import aiohttp
 from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed
 from sluice_appliance.store.layout import ObjectHeader
 
-# One hop into a thread per chunk: below 256 KiB the hop costs more than the write.
+# What may arrive while the last chunk is being written; it then makes one chunk, one hop to a thread.
 _READ_BYTES = 1024 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
