@@ -47,9 +47,9 @@ def read(option: bytes) -> Subnet:
         raise MalformedSubnet(f"{len(option) - 4} bytes of address for source {source}")
     if source & 7 and option[-1] & (0xFF >> (source & 7)):
         raise MalformedSubnet(f"address bits beyond source {source}")
-    if family == IPV4:
-        return Subnet(family, source, int.from_bytes(option[4:].ljust(4, b"\0")))
-    return Subnet(family, source, int.from_bytes(option[4:12].ljust(8, b"\0")))
+    if family == IPV6:
+        return Subnet(family, source, int.from_bytes(option[4:12].ljust(8, b"\0")))
+    return Subnet(family, source, int.from_bytes(option[4:]) << (64 - 8 * len(option)))
 
 
 def echo(option: bytes, scope: int) -> bytes:

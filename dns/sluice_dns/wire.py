@@ -33,7 +33,18 @@ _REST = HEADER_BYTES + 6
 _SHORTEST = HEADER_BYTES + 5
 _ONE_QUESTION = b"\0\1\0\0\0\0"
 _KINDS = {b"\0\x01\0\1": Type.A, b"\0\x1c\0\1": Type.AAAA}
-_OPT_HEAD = b"\0\0\x29" + UDP_PAYLOAD_BYTES.to_bytes(2) + b"\0\0"
+_OPT_BYTES = 11
+# Up to the length of the options, without and with DO.
+_OPT_HEADS = tuple(
+    b"\0\0\x29" + UDP_PAYLOAD_BYTES.to_bytes(2) + b"\0\0" + flags for flags in (b"\0\0", b"\x80\0")
+)
+# As ints: an enumeration's member costs 0.1 us each time it is looked up.
+_CLIENT_SUBNET, _NSID = int(Option.CLIENT_SUBNET), int(Option.NSID)
+# Length of the options, and the head of one client subnet of n bytes (4 and an address).
+_SUBNET_HEADS = tuple(struct.pack("!3H", n + 4, _CLIENT_SUBNET, n) for n in range(4 + 16 + 1))
+_SCOPES = tuple(bytes((scope,)) for scope in range(256))
+# Stands for options that the slow path should read; told apart by identity.
+_ODD = b"odd"
 _OPTIONS_MAX = 4
 # Types with a meaning of their own: OPT, and the meta types from 128 on (RFC 6895 3.1).
 _META_TYPES_FROM = 128
@@ -41,7 +52,7 @@ _META_TYPES_FROM = 128
 _FLAGS = tuple(bytes((0x84 | rd,)) for rd in (0, 1))
 _NOERROR = (b"\x00", b"\x10")
 _NXDOMAIN = (b"\x03", b"\x13")
-_KNOWN_FLAGS = (b"\0\0", b"\x80\0")
+_KNOWN_FLAGS = frozenset((b"\0\0\0\0", b"\0\0\x80\0"))
 _STEERED = -1
 
 
@@ -55,15 +66,10 @@ class _Tail(NamedTuple):
     scope_mask: int
 
 
-class _Opt(NamedTuple):
-    # DO as it came (RFC 3225 3); None without an OPT.
-    flags: bytes | None
-    # The client subnet option, as it came and read.
-    option: bytes
-    subnet: ecs.Subnet | None
-
-
-_NO_OPT = _Opt(None, b"", None)
+# DO as it came (0 or 1; RFC 3225 3), -1 without an OPT; the client subnet option, as it came and read.
+# A plain tuple: a named one costs 0.3 us to make.
+_Opt = tuple[int, bytes, ecs.Subnet | None]
+_NO_OPT: _Opt = (-1, b"", None)
 
 
 def build(view: MapView, tails: "Tails", row: Row, address_of: AddressOf) -> FastPath:
@@ -89,12 +95,13 @@ def build(view: MapView, tails: "Tails", row: Row, address_of: AddressOf) -> Fas
         opt = _read_opt(data, question_end)
         if kind is None or opt is None:
             return None
+        dnssec_ok, option, subnet = opt
         scope = 0
         if place != _STEERED:
             tail = tail_of(place, bucket, kind, False)
         else:
-            if opt.subnet is not None and opt.subnet.source:
-                class_, scope = ecs.locate_subnet(view, opt.subnet)
+            if subnet is not None and subnet.source:
+                class_, scope = ecs.locate_subnet(view, subnet)
             else:
                 class_ = ecs.locate_address(view, address_of(host))
             tail = None
@@ -107,9 +114,9 @@ def build(view: MapView, tails: "Tails", row: Row, address_of: AddressOf) -> Fas
         row[FAST_PATH] += 1
         row[answered] += 1
         flags = _FLAGS[data[2] & 1] + _NOERROR[data[3] >> 4 & 1]
-        if opt.flags is None:
+        if dnssec_ok < 0:
             return data[:2] + flags + tail.counts + data[12:question_end] + tail.records
-        if opt.option:
+        if option:
             row[CLIENT_SUBNET] += 1
         return (
             data[:2]
@@ -117,7 +124,7 @@ def build(view: MapView, tails: "Tails", row: Row, address_of: AddressOf) -> Fas
             + tail.counts_with_opt
             + data[12:question_end]
             + tail.records
-            + _pack_opt(opt.flags, opt.option, scope & tail.scope_mask)
+            + _pack_opt(dnssec_ok, option, scope & tail.scope_mask)
         )
 
     return respond
@@ -135,52 +142,59 @@ def _places(view: MapView) -> dict[bytes, int]:
 
 def _read_opt(data: bytes, at: int) -> _Opt | None:
     """The OPT that is all that follows the question; None for the slow path."""
-    rest = len(data) - at
+    room = len(data) - at - _OPT_BYTES
     if data[10:12] == b"\0\0":
-        return _NO_OPT if rest == 0 else None
-    if data[10:12] != b"\0\1" or rest < 11 or data[at : at + 3] != b"\0\0\x29":
+        return _NO_OPT if room == -_OPT_BYTES else None
+    # The root's OPT; no extended code, version 0, no flag but DO; nothing after it.
+    if (
+        data[10:12] != b"\0\1"
+        or room < 0
+        or data[at : at + 3] != b"\0\0\x29"
+        or data[at + 5 : at + 9] not in _KNOWN_FLAGS
+        or room != data[at + 9] << 8 | data[at + 10]
+    ):
         return None
-    flags = data[at + 7 : at + 9]
-    # A version above 0, an extended code, or flags that we do not know.
-    if data[at + 5 : at + 7] != b"\0\0" or flags not in _KNOWN_FLAGS:
-        return None
-    if rest != 11 + (data[at + 9] << 8 | data[at + 10]):
-        return None
-    at += 11
-    option = b""
-    for _ in range(_OPTIONS_MAX):
-        if at == len(data):
-            break
-        end = at + 4 + (data[at + 2] << 8 | data[at + 3]) if at + 4 <= len(data) else 0
-        code = data[at] << 8 | data[at + 1] if end else 0
-        if not end or end > len(data) or code == Option.NSID:
-            return None
-        if code == Option.CLIENT_SUBNET:
-            if option:
-                return None
-            option = data[at + 4 : end]
-            if not option:
-                return None
-        at = end
-    if at != len(data):
+    option: bytes = b"" if room == 0 else _find_subnet(data, at + _OPT_BYTES)
+    if option is _ODD:
         return None
     if not option:
-        return _Opt(flags, b"", None)
+        return data[at + 7] >> 7, b"", None
     try:
-        return _Opt(flags, option, ecs.read(option))
+        return data[at + 7] >> 7, option, ecs.read(option)
     except ecs.MalformedSubnet:
         return None
 
 
-def _pack_opt(flags: bytes, option: bytes, scope: int) -> bytes:
+def _find_subnet(data: bytes, at: int) -> bytes:
+    """The client subnet among the options from `at` to the end; empty for none, _ODD for the slow path."""
+    length = len(data)
+    found = b""
+    for _ in range(_OPTIONS_MAX):
+        if at + 4 > length:
+            return _ODD
+        end = at + 4 + (data[at + 2] << 8 | data[at + 3])
+        code = data[at] << 8 | data[at + 1]
+        if end > length or code == _NSID:
+            return _ODD
+        if code == _CLIENT_SUBNET:
+            if found or end == at + 4:
+                return _ODD
+            found = data[at + 4 : end]
+        if end == length:
+            return found
+        at = end
+    return _ODD
+
+
+def _pack_opt(dnssec_ok: int, option: bytes, scope: int) -> bytes:
     if not option:
-        return _OPT_HEAD + flags + b"\0\0"
-    length = len(option)
+        return _OPT_HEADS[dnssec_ok] + b"\0\0"
     return (
-        _OPT_HEAD
-        + flags
-        + bytes((0, length + 4, 0, Option.CLIENT_SUBNET, 0, length))
-        + ecs.echo(option, scope)
+        _OPT_HEADS[dnssec_ok]
+        + _SUBNET_HEADS[len(option)]
+        + option[:3]
+        + _SCOPES[scope]
+        + option[4:]
     )
 
 
@@ -251,18 +265,17 @@ def _no_such_name(view: MapView, row: Row) -> Callable[[bytes], bytes | None]:
         opt = _read_opt(data, end + 4)
         if opt is None:
             return None
+        dnssec_ok, option, _ = opt
         row[FAST_PATH] += 1
         row[answered] += 1
         head = data[:2] + _FLAGS[data[2] & 1] + _NXDOMAIN[data[3] >> 4 & 1]
         pointer = (0xC000 | end - len(zone)).to_bytes(2)
-        if opt.flags is None:
+        if dnssec_ok < 0:
             return head + plain + data[12 : end + 4] + pointer + soa_records
-        if opt.option:
+        if option:
             row[CLIENT_SUBNET] += 1
         question = data[12 : end + 4]
-        return (
-            head + with_opt + question + pointer + soa_records + _pack_opt(opt.flags, opt.option, 0)
-        )
+        return head + with_opt + question + pointer + soa_records + _pack_opt(dnssec_ok, option, 0)
 
     return respond
 
