@@ -1,25 +1,16 @@
 """The first titles: the files that were named, or the film, or a test pattern where it cannot be had."""
 
-import asyncio
-import json
-import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc.aio
 
 from sluice_cli.bringup import fleet
-from sluice_cli.bringup.terminal import Progressed, Terminal
+from sluice_cli.bringup.terminal import Terminal
 from sluice_cli.deployment import Deployment
-from sluice_cli.errors import DeskError
 from sluice_cli.titles.adding import add_title
-
-_LINE_BYTES_MAX = 1 << 20
-
-
-class SeedFailed(DeskError):
-    """A title could not be made; the message says why."""
+from sluice_cli.titles.encoding import ENCODER, Progress, follow_encoder
+from sluice_cli.titles.naming import title_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +21,13 @@ class Seed:
     title_id: str
     name: str
     attribution: str = ""
+    # Why this is not the film that was meant.
+    instead_because: str = ""
 
 
 def seed_of(file: Path) -> Seed:
     """The title that a bare file name stands for: `My Film.mp4` is `my-film`, shown as `My Film`."""
-    title_id = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:63].strip("-") or "title"
-    return Seed(file, title_id, file.stem)
+    return Seed(file, title_id_of(file.stem) or "title", file.stem)
 
 
 async def seed_titles(
@@ -50,8 +42,8 @@ async def seed_titles(
     if not seeds and not there:
         with terminal.bars() as progressed:
             film = await _film(work, progressed)
-        if film.title_id == "test-pattern":
-            terminal.say("the film could not be fetched; a test pattern stands in for it")
+        if film.instead_because:
+            terminal.say(f"a test pattern stands in for the film: {film.instead_because}")
         seeds = (film,)
     for seed in seeds:
         if f"titles/{seed.title_id}" in there:
@@ -68,33 +60,12 @@ async def seed_titles(
             )
 
 
-async def _film(work: Path, progressed: Progressed) -> Seed:
+async def _film(work: Path, progressed: Progress) -> Seed:
     """Fetches the film, or makes the test pattern, with the encoder's own command."""
     file = work / "film.mp4"
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).parent / "sluice-encoder"),
-        "film",
-        "--out",
-        str(file),
-        "--json-progress",
-        stdout=asyncio.subprocess.PIPE,
-        limit=_LINE_BYTES_MAX,
+    last = await follow_encoder(
+        [ENCODER, "film", "--out", str(file), "--json-progress"], progressed
     )
-    assert process.stdout is not None
-    last: dict[str, str] = {}
-    try:
-        async for line in process.stdout:
-            event = json.loads(line)
-            if "step" in event:
-                progressed("fetch the film", float(event.get("done", 0.0)), event.get("detail", ""))
-            last = event
-        status = await process.wait()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    if status != 0:
-        raise SeedFailed(f"sluice-encoder film ended with status {status}")
-    title_id = last["film"]
-    name = "Big Buck Bunny" if title_id == "big-buck-bunny" else "Test pattern"
-    return Seed(file, title_id, name, last.get("attribution", ""))
+    if last.get("film") == "big-buck-bunny":
+        return Seed(file, "big-buck-bunny", "Big Buck Bunny", str(last.get("attribution", "")))
+    return Seed(file, "test-pattern", "Test pattern", instead_because=str(last["instead_because"]))

@@ -2,17 +2,16 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from sluice.content.v1 import content_pb2
 from sluice_cli.deployment import Deployment
-
-# Told a step's name, how much of it is done (0..1), and what it is doing.
-Progressed = Callable[[str, float, str], None]
+from sluice_cli.titles.encoding import Progress
 
 
 class Terminal:
@@ -35,7 +34,7 @@ class Terminal:
         self.say(f"{sentence}: {time.monotonic() - started:.1f} s")
 
     @contextlib.contextmanager
-    def bars(self) -> Iterator[Progressed]:
+    def bars(self) -> Iterator[Progress]:
         """A bar for each step that is told of."""
         columns = (
             TextColumn("{task.description:<28}"),
@@ -44,16 +43,14 @@ class Terminal:
             TimeElapsedColumn(),
             TextColumn("{task.fields[detail]}"),
         )
-        with Progress(
-            *columns, console=self._console, disable=not self._console.is_terminal
-        ) as bars:
-            tasks: dict[str, int] = {}
+        with Bars(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
+            tasks: dict[str, TaskID] = {}
             done: set[str] = set()
 
             def progressed(step: str, share: float, detail: str) -> None:
                 if step not in tasks:
                     tasks[step] = bars.add_task(step, total=1.0, detail=detail)
-                bars.update(tasks[step], completed=share, detail=detail)  # type: ignore[arg-type]
+                bars.update(tasks[step], completed=share, detail=detail)
                 if share >= 1.0 and step not in done:
                     done.add(step)
                     if not self._console.is_terminal:

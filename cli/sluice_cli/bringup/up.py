@@ -14,6 +14,7 @@ import grpc.aio
 from sluice.fleet.v1 import fleet_pb2
 from sluice_cli.bringup import fleet, layout
 from sluice_cli.bringup.layout import Box, Ports, Program, StatePaths
+from sluice_cli.bringup.playable import until_playable
 from sluice_cli.bringup.ports import require_free
 from sluice_cli.bringup.processes import Processes, StartFailed
 from sluice_cli.bringup.seeds import Seed, seed_titles
@@ -95,12 +96,15 @@ async def _come_up(
                 for program in edge:
                     processes.start(program, group)
                 await processes.until_healthy(edge, timeout_s=START_TIMEOUT_S)
-        with terminal.step("waiting until every appliance is named to clients"):
-            await _until_named(channel)
         deployment = _deployment(paths, ports, [*base, *edge], processes)
         write_deployment(options.state, deployment)
+        with terminal.step("waiting until every appliance is up"):
+            await _until_all_up(channel)
         await seed_titles(deployment, options.seeds, channel, Path(paths.work), terminal)
-        terminal.table(deployment, await fleet.titles(channel))
+        titles = await fleet.titles(channel)
+        with terminal.step("waiting until players are sent there"):
+            await until_playable(deployment, titles, data_port=ports.data)
+        terminal.table(deployment, titles)
     terminal.say(f"ready {deployment.gateway}")
 
 
@@ -138,7 +142,7 @@ def _edge_programs(
     return [layout.dns_program(paths, ports), layout.gateway_program(paths, ports), *appliances]
 
 
-async def _until_named(channel: grpc.aio.Channel) -> None:
+async def _until_all_up(channel: grpc.aio.Channel) -> None:
     """Waits until the control plane believes every embedded appliance to be up."""
     ours = {f"appliances/{box.appliance_id}" for box in layout.boxes()}
     try:

@@ -21,6 +21,9 @@ LINE_BYTES_MAX = 64 * 1024
 STOP_TIMEOUT_S = 10.0
 _ERROR_TAIL_BYTES = 4096
 
+# The encoder of the same installation.
+ENCODER = str(Path(sys.executable).parent / "sluice-encoder")
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -37,7 +40,7 @@ def encoder_command(
 ) -> list[str]:
     """The encoder of the same installation, with the deployment's addresses."""
     command = [
-        str(Path(sys.executable).parent / "sluice-encoder"),
+        ENCODER,
         *("add", str(file), "--title-id", title_id, "--name", name),
         *("--origin", deployment.origin_root, "--control-plane", deployment.control_plane),
         *("--identity", deployment.identity_publisher),
@@ -48,7 +51,16 @@ def encoder_command(
 
 
 async def run_encoder(command: Sequence[str], progress: Progress) -> Published:
-    """Raises AddFailed with the encoder's last words; ends the encoder when cancelled."""
+    """Encodes and publishes. Raises AddFailed with the encoder's last words."""
+    last = await follow_encoder(command, progress)
+    if last.get("step") != "done":
+        raise AddFailed("sluice-encoder ended without saying what it published")
+    return _published(last)
+
+
+async def follow_encoder(command: Sequence[str], progress: Progress) -> dict[str, object]:
+    """Runs a verb of the encoder, tells of its steps and returns its last event. Raises AddFailed with
+    the encoder's last words; ends the encoder when cancelled."""
     with tempfile.TemporaryFile() as errors:
         try:
             process = await asyncio.create_subprocess_exec(
@@ -62,21 +74,17 @@ async def run_encoder(command: Sequence[str], progress: Progress) -> Published:
             )
         except OSError as error:
             raise AddFailed(f"{command[0]}: {error.strerror}; install sluice[encoder]") from None
-        published: Published | None = None
+        last: dict[str, object] = {}
         try:
-            async for event in _events(process):
-                if event.get("step") == "done":
-                    published = _published(event)
-                elif "step" in event:
-                    progress(str(event["step"]), _share(event), str(event.get("detail", "")))
+            async for last in _events(process):
+                if "done" in last:
+                    progress(str(last.get("step")), _share(last), str(last.get("detail", "")))
             status = await process.wait()
         finally:
             await _stop(process)
         if status != 0:
             raise AddFailed(_last_words(errors) or f"sluice-encoder ended with status {status}")
-        if published is None:
-            raise AddFailed("sluice-encoder ended without saying what it published")
-        return published
+        return last
 
 
 async def _events(process: asyncio.subprocess.Process) -> AsyncIterator[dict[str, object]]:
