@@ -13,8 +13,6 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 
-import structlog
-
 from sluice_appliance.address import Address
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.errors import AddressRefused
@@ -22,9 +20,10 @@ from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.ready import READY
 from sluice_appliance.serving.tls import TlsFiles, server_context
 from sluice_runtime.lifecycle import Backoff, Exited, Keeper, ProcessSpec, Started
+from sluice_runtime.logs import get_logger
 from sluice_runtime.metrics import SharedCounters
 
-log = structlog.get_logger(component=__name__)
+log = get_logger(__name__)
 
 # Unsent bytes beyond what the last-level cache holds are fetched from memory twice: at 4 MiB objects
 # 256 KiB sends twice as much as the kernel's own choice (ARCHITECTURE.md, "Inside the appliance").
