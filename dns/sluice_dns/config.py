@@ -1,7 +1,5 @@
 """The settings of `sluice-dns run`."""
 
-# ruff: noqa: RUF009 - `setting` makes a field description, which nobody changes.
-
 from dataclasses import dataclass
 from pathlib import Path
 

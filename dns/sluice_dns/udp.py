@@ -1,7 +1,7 @@
 """A UDP worker: one process, one socket, one blocking loop.
 
-A query costs two system calls (recvfrom, sendto: 4-5 us on loopback) and 2-3 us of Python (`wire.py`,
-the clock, the counters). There is no event loop, because it would add a third call, and no lock, because
+A query costs two system calls (recvfrom, sendto), `wire.py`, one look at the clock and four counters.
+There is no event loop, because it would add a third call, and no lock, because
 nothing is shared but counters. The socket is the supervisor's: when this process dies, queries wait in
 it for the next one.
 """
