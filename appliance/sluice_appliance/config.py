@@ -1,7 +1,5 @@
 """The settings of `sluice-appliance run`."""
 
-# ruff: noqa: RUF009 - `setting` makes a field description, which nobody changes.
-
 import ipaddress
 import re
 from dataclasses import dataclass

@@ -60,7 +60,8 @@ enrolment_tokens = sa.Table(
         "appliance_id", _ID, sa.ForeignKey("appliances.appliance_id"), nullable=False, unique=True
     ),
     sa.Column("expire_time_us", sa.BigInteger, nullable=False),
-    sa.Column("use_time_us", sa.BigInteger, nullable=True),
+    # SHA-256 of the SubjectPublicKeyInfo that used it, hexadecimal; empty while nobody has.
+    sa.Column("used_by", sa.String(64), nullable=False),
 )
 
 fill_reports = sa.Table(

@@ -1,6 +1,6 @@
 """The gateway's settings: one frozen value, parsed once in `main`."""
 
-# ruff: noqa: RUF009 - `setting` makes a field description, which nobody changes.
+
 
 import ipaddress
 from dataclasses import dataclass

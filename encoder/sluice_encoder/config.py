@@ -1,6 +1,6 @@
 """What an operator may decide about encoding; every value has a default that suits a film."""
 
-# ruff: noqa: RUF009 - `setting` makes a field description, which nobody changes.
+
 
 from dataclasses import dataclass
 from pathlib import Path

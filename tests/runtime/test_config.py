@@ -1,4 +1,4 @@
-# ruff: noqa: RUF009 - `setting` makes a field description, which nobody changes.
+
 
 from dataclasses import dataclass
 from pathlib import Path

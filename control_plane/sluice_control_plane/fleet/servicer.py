@@ -154,7 +154,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         asked = request.time_to_live
         expire_time = self._clock() + time_to_live_s(asked.seconds + asked.nanos / 1e9)
         secret = self._new_secret()
-        token = EnrolmentToken(appliance_id, expire_time, used=False)
+        token = EnrolmentToken(appliance_id, expire_time, used_by="")
         async with self._database.write() as connection:
             await storage.read_appliance(connection, appliance_id)
             await storage.replace_token(connection, digest_of(secret), token)

@@ -173,7 +173,7 @@ async def replace_token(connection: AsyncConnection, digest: str, token: Enrolme
             digest=digest,
             appliance_id=token.appliance_id,
             expire_time_us=int(token.expire_time * US),
-            use_time_us=None,
+            used_by=token.used_by,
         )
     )
 
@@ -185,14 +185,12 @@ async def read_token(connection: AsyncConnection, digest: str) -> EnrolmentToken
     row = rows.one_or_none()
     if row is None:
         return None
-    return EnrolmentToken(row.appliance_id, row.expire_time_us / US, row.use_time_us is not None)
+    return EnrolmentToken(row.appliance_id, row.expire_time_us / US, row.used_by)
 
 
-async def use_token(connection: AsyncConnection, digest: str, *, now: float) -> None:
+async def use_token(connection: AsyncConnection, digest: str, used_by: str) -> None:
     await connection.execute(
-        enrolment_tokens.update()
-        .where(enrolment_tokens.c.digest == digest)
-        .values(use_time_us=int(now * US))
+        enrolment_tokens.update().where(enrolment_tokens.c.digest == digest).values(used_by=used_by)
     )
 
 

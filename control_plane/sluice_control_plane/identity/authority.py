@@ -5,6 +5,7 @@ must lose its identity is deleted with the authority's next change of key.
 """
 
 import datetime
+import hashlib
 import ipaddress
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -127,6 +129,12 @@ def new_authority(*, now: float) -> Issued:
         .sign(key, hashes.SHA256())
     )
     return Issued(certificate.public_bytes(Encoding.PEM), _pem(key))
+
+
+def fingerprint_of(key: _PublicKey) -> str:
+    """SHA-256 of a public key's SubjectPublicKeyInfo, hexadecimal."""
+    info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(info).hexdigest()
 
 
 def key_of_request(pem: bytes) -> _PublicKey:

@@ -20,7 +20,8 @@ class EnrolmentToken:
 
     appliance_id: str
     expire_time: float
-    used: bool
+    # Fingerprint of the public key that used it; empty while nobody has.
+    used_by: str
 
 
 def digest_of(secret: str) -> str:
@@ -39,11 +40,15 @@ def time_to_live_s(asked_s: float) -> float:
     return asked_s or TIME_TO_LIVE_DEFAULT_S
 
 
-def redeem(token: EnrolmentToken | None, now: float) -> str:
-    """The appliance that may enrol. Raises TokenRefused."""
+def redeem(token: EnrolmentToken | None, key_fingerprint: str, now: float) -> str:
+    """The appliance that may enrol. Raises TokenRefused.
+
+    The key that used a token may use it again: a box that dies between our answer and its disk asks
+    with the same key once more, and nobody else holds that key.
+    """
     if token is None:
         raise TokenRefused("the token is not known; ask for a new one")
-    if token.used:
+    if token.used_by not in ("", key_fingerprint):
         raise TokenRefused(
             f"the token of appliances/{token.appliance_id} was used; ask for a new one"
         )

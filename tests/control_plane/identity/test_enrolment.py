@@ -101,16 +101,34 @@ def test_the_subject_of_a_signing_request_gives_nobody_another_name(tmp_path: Pa
     asyncio.run(story())
 
 
-@given(st.floats(0, 1e9), st.floats(0, 1e9), st.booleans())
-def test_a_token_is_redeemed_exactly_while_it_is_unused_and_in_time(
-    now: float, expire_time: float, used: bool
+@given(st.floats(0, 1e9), st.floats(0, 1e9), st.sampled_from(["", "ours", "another's"]))
+def test_a_token_is_redeemed_exactly_while_nobody_else_used_it_and_in_time(
+    now: float, expire_time: float, used_by: str
 ) -> None:
-    token = EnrolmentToken("a-1", expire_time, used)
-    if not used and now < expire_time:
-        assert redeem(token, now) == "a-1"
+    token = EnrolmentToken("a-1", expire_time, used_by)
+    if used_by != "another's" and now < expire_time:
+        assert redeem(token, "ours", now) == "a-1"
     else:
         with pytest.raises(TokenRefused, match="a-1"):
-            redeem(token, now)
+            redeem(token, "ours", now)
+
+
+def test_a_box_that_died_before_it_kept_its_certificate_enrols_again_with_its_key(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with control_plane(tmp_path) as rig:
+            await rig.found_fleet(enrolled=False)
+            token, request = await rig.token("a-1"), signing_request()
+            await _enrol(rig, token, request)
+
+            again = await _enrol(rig, token, request)
+
+            assert again.appliance == "appliances/a-1"
+            async with refused(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REFUSED"):
+                await _enrol(rig, token, signing_request())
+
+    asyncio.run(story())
 
 
 def test_a_token_lives_an_hour_unless_said_otherwise_and_never_over_thirty_days() -> None:

@@ -137,7 +137,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("appliance_id", sa.String(length=63), nullable=False),
         sa.Column("expire_time_us", sa.BigInteger(), nullable=False),
-        sa.Column("use_time_us", sa.BigInteger(), nullable=True),
+        sa.Column("used_by", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(
             ["appliance_id"],
             ["appliances.appliance_id"],

@@ -522,7 +522,8 @@ class EnrolmentServiceServicer:
     """
 
     def Enrol(self, request, context):
-        """Exchanges a one-time token and a certificate signing request for a client certificate.
+        """Exchanges a one-time token and a certificate signing request for a client certificate. A token
+        that was used may be used again in its time with the same key, by a box that lost our answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -179,7 +179,9 @@ class EnrolmentServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EnrolmentServiceAsyncStub: ...
     Enrol: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.EnrolRequest, _fleet_pb2.EnrolResponse]
-    """Exchanges a one-time token and a certificate signing request for a client certificate."""
+    """Exchanges a one-time token and a certificate signing request for a client certificate. A token
+    that was used may be used again in its time with the same key, by a box that lost our answer.
+    """
 
 @_typing.type_check_only
 class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
@@ -187,7 +189,9 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Enrol: _aio.UnaryUnaryMultiCallable[_fleet_pb2.EnrolRequest, _fleet_pb2.EnrolResponse]  # type: ignore[assignment]
-    """Exchanges a one-time token and a certificate signing request for a client certificate."""
+    """Exchanges a one-time token and a certificate signing request for a client certificate. A token
+    that was used may be used again in its time with the same key, by a box that lost our answer.
+    """
 
 class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
     """The only service that asks for no client certificate; it listens on a port of its own."""
@@ -198,7 +202,9 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fleet_pb2.EnrolRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_pb2.EnrolResponse, _abc.Awaitable[_fleet_pb2.EnrolResponse]]:
-        """Exchanges a one-time token and a certificate signing request for a client certificate."""
+        """Exchanges a one-time token and a certificate signing request for a client certificate. A token
+        that was used may be used again in its time with the same key, by a box that lost our answer.
+        """
 
 def add_EnrolmentServiceServicer_to_server(servicer: EnrolmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
