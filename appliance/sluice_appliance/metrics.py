@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from sluice_runtime.metrics import CounterSpec, SharedCounters
+from sluice_runtime.counters import CounterSpec, SharedCounters
 
 _RESPONSES = (
     "Responses sent, by class of status; a rising 5xx means this box fails, 4xx its callers."

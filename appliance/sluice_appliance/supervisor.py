@@ -38,14 +38,10 @@ from sluice_appliance.serving.tls import TlsFiles
 from sluice_appliance.store.errors import StoreInUse
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
+from sluice_runtime.counters import SharedCounters, index_of
 from sluice_runtime.lifecycle import stop_signals
 from sluice_runtime.logs import get_logger
-from sluice_runtime.metrics import (
-    SharedCounters,
-    SharedCountersCollector,
-    index_of,
-    serve_admin,
-)
+from sluice_runtime.metrics import SharedCountersCollector, serve_admin
 
 log = get_logger(__name__)
 

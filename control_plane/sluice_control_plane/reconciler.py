@@ -104,7 +104,6 @@ class Reconciler:
             raise
 
     async def _round(self, parts: set[Part]) -> None:
-        await self._keep_beliefs()
         async with self._database.read() as connection:
             self.truth = await read_again(connection, self.truth, parts)
         if await self._make_live():
@@ -116,14 +115,16 @@ class Reconciler:
         await self._publish_map()
 
     async def _keep_beliefs(self) -> None:
-        if not self._beliefs:
-            return
-        kept = frozenset(self._beliefs)
-        async with self._database.write() as connection:
-            for appliance_id in kept:
-                belief = self._monitor.belief(appliance_id)
-                await keep_belief(connection, appliance_id, belief)
-        self._beliefs -= kept
+        # Taken before the write: who changes during it is written again.
+        keeping, self._beliefs = self._beliefs, set()
+        try:
+            async with self._database.write() as connection:
+                for appliance_id in sorted(keeping):
+                    belief = self._monitor.belief(appliance_id)
+                    await keep_belief(connection, appliance_id, belief)
+        except BaseException:
+            self._beliefs |= keeping
+            raise
 
     async def _make_live(self) -> bool:
         """Marks the titles that have enough copies now; says whether there were any."""
@@ -152,6 +153,10 @@ class Reconciler:
         await self._publisher.publish_manifests(wanted, now=self._clocks.wall())
 
     async def _publish_map(self) -> None:
+        # What the map says of somebody's health is in the database first: a control plane that is killed
+        # and starts again then believes what it published, and empties nobody from the map.
+        while self._beliefs:
+            await self._keep_beliefs()
         steering = snapshot(self._zone, self.truth, self._monitor.belief)
         revision = self._publisher.map.revision + 1
         with self._metrics.map_compile_seconds.time():

@@ -1,7 +1,5 @@
 """The gateway's settings: one frozen value, parsed once in `main`."""
 
-
-
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path

@@ -20,7 +20,7 @@ from sluice_dns.listening import Address, AddressUnavailable, parse_address
 from sluice_dns.map_file import MapFile, read_verifier
 from sluice_dns.metrics import SPECS
 from sluice_runtime import config, lifecycle, logs
-from sluice_runtime.metrics import SharedCounters
+from sluice_runtime.counters import SharedCounters
 from sluice_runtime.signatures import Verifier
 
 USAGE = 2

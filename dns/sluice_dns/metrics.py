@@ -1,20 +1,9 @@
 """Every counter of the server, with what an operator can make of it."""
 
-from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
 from sluice_dns.protocol import Rcode
-from sluice_dns.steering_map import MapView
-from sluice_runtime.metrics import (
-    CounterSpec,
-    SharedCounters,
-    SharedCountersCollector,
-    index_of,
-)
+from sluice_runtime.counters import CounterSpec, index_of
 
 # What a process counts in: the cells of SPECS, in order.
 Row: TypeAlias = "memoryview[int]"
@@ -105,27 +94,12 @@ CONNECTIONS_REFUSED_ADDRESS = _at("connections", outcome="refused_address")
 CONNECTIONS_TIMED_OUT = _at("connections_timed_out")
 
 
-class _MapCollector(Collector):
-    def __init__(self, view: Callable[[], MapView | None]) -> None:
-        self._view = view
-
-    def collect(self) -> Iterable[Metric]:
-        view = self._view()
-        revision = GaugeMetricFamily(
-            "sluice_dns_map_revision", "Revision of the map that is served; 0 before the first."
-        )
-        revision.add_metric((), view.revision if view else 0)
-        compiled = GaugeMetricFamily(
-            "sluice_dns_map_compile_time_seconds",
-            "When that map was compiled (Unix time); its age says how long the control plane is gone.",
-        )
-        compiled.add_metric((), view.compile_time_s if view else 0)
-        return (revision, compiled)
-
-
-def registry(counters: SharedCounters, view: Callable[[], MapView | None]) -> CollectorRegistry:
-    """What `/metrics` shows."""
-    made = CollectorRegistry(auto_describe=False)
-    made.register(SharedCountersCollector(counters))
-    made.register(_MapCollector(view))
-    return made
+# The gauges of the map that is served, each with its sentence.
+MAP_REVISION = (
+    "sluice_dns_map_revision",
+    "Revision of the map that is served; 0 before the first.",
+)
+MAP_COMPILE_TIME = (
+    "sluice_dns_map_compile_time_seconds",
+    "When that map was compiled (Unix time); its age says how long the control plane is gone.",
+)

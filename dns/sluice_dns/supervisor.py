@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice_dns import metrics
+from sluice_dns.exposition import registry
 from sluice_dns.listening import Address, AddressUnavailable, Listener, bind
 from sluice_dns.map_file import LOOK_EVERY_S, MapFile
 from sluice_dns.responder import Responder
@@ -19,9 +20,10 @@ from sluice_dns.steering_map import MapView
 from sluice_dns.stream import StreamLimits, StreamServer
 from sluice_dns.udp import address_of
 from sluice_runtime import lifecycle
+from sluice_runtime.counters import SharedCounters
 from sluice_runtime.lifecycle import Backoff, Exited, Keeper, ProcessSpec, Started
 from sluice_runtime.logs import get_logger
-from sluice_runtime.metrics import SharedCounters, serve_admin
+from sluice_runtime.metrics import serve_admin
 
 log = get_logger(__name__)
 
@@ -91,7 +93,7 @@ class Supervisor:
         admin = self._settings.admin
         if admin is None:
             return
-        shown = metrics.registry(self._counters, lambda: self._maps.view)
+        shown = registry(self._counters, lambda: self._maps.view)
         try:
             await serving.enter_async_context(
                 serve_admin(admin.host, admin.port, shown, self.health)

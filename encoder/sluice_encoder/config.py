@@ -1,7 +1,5 @@
 """What an operator may decide about encoding; every value has a default that suits a film."""
 
-
-
 from dataclasses import dataclass
 from pathlib import Path
 

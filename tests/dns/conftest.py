@@ -7,7 +7,7 @@ from sluice_dns.responder import Responder
 from sluice_dns.steering_map import MapView, load
 from sluice_dns.testing.maps import MapOf
 from sluice_dns.udp import address_of
-from sluice_runtime.metrics import SharedCounters
+from sluice_runtime.counters import SharedCounters
 
 
 @pytest.fixture(scope="session")

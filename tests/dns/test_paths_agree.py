@@ -15,7 +15,7 @@ from sluice_dns.responder import Responder
 from sluice_dns.steering_map import load
 from sluice_dns.testing.maps import MapOf
 from sluice_dns.udp import address_of
-from sluice_runtime.metrics import SharedCounters
+from sluice_runtime.counters import SharedCounters
 
 VIEW = load(MapOf(empty=((0, 7), (0, 8), (1, 8)), bucket_count=32).payload())
 COUNTERS = SharedCounters(SPECS, rows=1)

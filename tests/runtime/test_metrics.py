@@ -8,14 +8,8 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from sluice_runtime.metrics import (
-    CounterSpec,
-    SharedCounters,
-    SharedCountersCollector,
-    index_of,
-    parse_exposition,
-    serve_admin,
-)
+from sluice_runtime.counters import CounterSpec, SharedCounters, index_of
+from sluice_runtime.metrics import SharedCountersCollector, parse_exposition, serve_admin
 
 SPECS = (
     CounterSpec("sluice_requests_total", "Requests."),
@@ -24,7 +18,7 @@ SPECS = (
 )
 WORKER = """
 import sys
-from sluice_runtime.metrics import CounterSpec, SharedCounters
+from sluice_runtime.counters import CounterSpec, SharedCounters
 specs = [CounterSpec(f"c{n}_total", "") for n in range(3)]
 row = SharedCounters(specs, rows=2, descriptor=int(sys.argv[1])).row(int(sys.argv[2]))
 for _ in range(1000):

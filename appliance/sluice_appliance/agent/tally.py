@@ -1,6 +1,6 @@
 """What the agent counts."""
 
-from sluice_runtime.metrics import SharedCounters, index_of
+from sluice_runtime.counters import SharedCounters, index_of
 
 
 class AgentTally:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from sluice_appliance.fill.manifest import Refusal
 from sluice_appliance.fill.sources import FaultKind, Source, SourceKind
-from sluice_runtime.metrics import SharedCounters, index_of
+from sluice_runtime.counters import SharedCounters, index_of
 
 # Pairs of source and fault between two reports; what exceeds it is reported under OTHER.
 FAULT_PAIRS_MAX = 64

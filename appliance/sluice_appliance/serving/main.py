@@ -18,12 +18,13 @@ from time import monotonic, time
 
 import uvloop
 
-from sluice_appliance.serving import tally
+from sluice_appliance.metrics import SERVING
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.ready import READY
 from sluice_appliance.serving.tls import TlsFiles, server_context
 from sluice_appliance.serving.worker import Worker, within_descriptors
 from sluice_runtime import lifecycle
+from sluice_runtime.counters import SharedCounters
 
 
 def _raise_descriptor_limit() -> int:
@@ -42,7 +43,9 @@ async def _main(arguments: argparse.Namespace) -> None:
     worker = Worker(
         listener,
         arguments.store,
-        tally.open_row(arguments.counters, arguments.row, arguments.rows),
+        SharedCounters(SERVING, rows=arguments.rows, descriptor=arguments.counters).row(
+            arguments.row
+        ),
         within_descriptors(limits, _raise_descriptor_limit()),
         context,
         asyncio.get_running_loop(),

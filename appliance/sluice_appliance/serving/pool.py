@@ -19,9 +19,9 @@ from sluice_appliance.serving.errors import AddressRefused
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.ready import READY
 from sluice_appliance.serving.tls import TlsFiles, server_context
+from sluice_runtime.counters import SharedCounters
 from sluice_runtime.lifecycle import Backoff, Exited, Keeper, ProcessSpec, Started
 from sluice_runtime.logs import get_logger
-from sluice_runtime.metrics import SharedCounters
 
 log = get_logger(__name__)
 

@@ -4,8 +4,6 @@ Plain numbers in a module that imports nothing of ours, so that a worker starts 
 `row[REQUESTS] += 1`, an array store in memory that the supervisor sums when it is asked.
 """
 
-import mmap
-
 CONNECTIONS = 0
 CONNECTIONS_CLOSED = 1
 REQUESTS = 2
@@ -35,13 +33,6 @@ ACCEPT_FAILURES = 25
 WORKER_RESTARTS = 26
 
 CELLS = 27
-_CELL_BYTES = 8
 
 # The cell of a status is RESPONSES[status // 100].
 RESPONSES = (-1, -1, RESPONSES_2XX, RESPONSES_3XX, RESPONSES_4XX, RESPONSES_5XX)
-
-
-def open_row(descriptor: int, row: int, rows: int) -> "memoryview[int]":
-    """One row of the SharedCounters behind `descriptor`, without the supervisor's imports."""
-    size = max(mmap.PAGESIZE, CELLS * rows * _CELL_BYTES)
-    return memoryview(mmap.mmap(descriptor, size)).cast("Q")[row * CELLS : (row + 1) * CELLS]

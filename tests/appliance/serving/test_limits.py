@@ -24,7 +24,7 @@ from sluice_appliance.serving import tally
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.worker import within_descriptors
-from sluice_runtime.metrics import SharedCounters, index_of
+from sluice_runtime.counters import SharedCounters, index_of
 
 BODY = b"0123456789" * 1_000_000
 
