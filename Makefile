@@ -25,12 +25,16 @@ help: ## this list
 up: setup web ## the whole system on this machine; Ctrl-C stops it, state/ keeps it
 	@$(BIN)/sluice up --state $(STATE) $(UP)
 
-test: setup web test-tools lint fast-tests scenarios ## everything that must hold before a commit lands
+test: setup web test-tools lint web-tests fast-tests scenarios ## everything that must hold before a commit lands
 
 check: setup lint fast-tests ## the quick gate: format, lint, types, import contracts, protos, fast tests
 
 fast-tests: setup
 	@$(BIN)/pytest -q -n $(JOBS) -m "not scenario"
+
+.PHONY: web-tests bench-tools
+web-tests: web
+	@cd $(WEB) && npm run --silent typecheck && npm test --silent
 
 # Real processes share ports, cores and clocks: one at a time.
 scenarios: setup web test-tools
@@ -53,7 +57,7 @@ bench-serving: setup test-tools ## one serving worker beside nginx, interleaved;
 	@mkdir -p bench-results
 	@$(BIN)/python tests/benchmarks/serving/bench.py --json bench-results/serving.json $(BENCH)
 
-bench-dns: setup test-tools ## sluice-dns under dnsperf; prints a table
+bench-dns: setup test-tools bench-tools ## sluice-dns beside Knot under dnsperf; prints a table
 	@mkdir -p bench-results
 	@$(BIN)/python tests/benchmarks/dns/bench.py --json bench-results/dns.json $(BENCH)
 
@@ -85,6 +89,9 @@ $(WEB)/dist/index.html: $(WEB)/package.json $(WEB)/package-lock.json $(wildcard 
 test-tools:
 	@missing=""; for pair in $(TEST_TOOLS); do PATH="$$PATH:/usr/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	if [ -n "$$missing" ]; then $(MAKE) --no-print-directory debian PACKAGES="$$missing" WHY="what the tests drive"; fi
+
+bench-tools:
+	@PATH="$$PATH:/usr/sbin" command -v knotd >/dev/null || $(MAKE) --no-print-directory debian PACKAGES="knot" WHY="a peer to measure DNS against"
 
 # Installs Debian packages where root allows, and says so; else says what to install.
 .PHONY: debian

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 from scenarios.small_fleet import configure_box, small_fleet
@@ -15,10 +16,17 @@ from sluice_appliance.store import layout
 
 KILLS = 12
 SEED = 20261123
+PIECE_BYTES = 10_000
 
 
 class SlowSource(Source):
-    """Sends in small pieces, so that a kill finds every object half there."""
+    """Sends in small pieces and says how much it has sent, so that a kill can be aimed at a fill."""
+
+    sent_bytes = 0
+
+    @classmethod
+    def has_sent(cls, size_bytes: int) -> bool:
+        return cls.sent_bytes > size_bytes
 
     def do_GET(self) -> None:
         body = OBJECTS[self.path.rpartition("/")[2]]
@@ -27,41 +35,52 @@ class SlowSource(Source):
         self.send_header("Content-Length", str(len(body) - first))
         self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
         self.end_headers()
-        for start in range(first, len(body), 30_000):
+        for start in range(first, len(body), PIECE_BYTES):
             try:
-                self.wfile.write(body[start : start + 30_000])
+                self.wfile.write(body[start : start + PIECE_BYTES])
                 self.wfile.flush()
             except OSError:
                 self.close_connection = True
                 return
-            time.sleep(0.06)
+            SlowSource.sent_bytes += PIECE_BYTES
+            time.sleep(0.01)
 
 
 def test_a_box_killed_twelve_times_in_its_fill_holds_only_whole_objects_and_completes(
     tmp_path: Path,
 ) -> None:
     rng = random.Random(SEED)
+    # The kills together come before the end of the film, so that each of them lands in the fill.
+    share_bytes = sum(map(len, OBJECTS.values())) // (KILLS + 2)
     with (
         serving(SlowSource, "127.0.0.1") as port,
         small_fleet(tmp_path, origin_url=f"http://127.0.0.1:{port}/") as fleet,
     ):
         fleet.publish("film", OBJECTS)
         box = configure_box(fleet, "box", "127.0.40.1", fleet.add_box("box"))
-        objects = box.home / "store" / "objects"
+        store = box.home / "store"
+        half_there = 0
         for _ in range(KILLS):
+            kill_at = SlowSource.sent_bytes + rng.randint(0, share_bytes)
             process = box.start(fleet)
-            # Most kills land in the fill, the first ones in enrolment and start.
-            time.sleep(rng.uniform(0.3, 3.0))
+            until(
+                "the fill goes on",
+                partial(SlowSource.has_sent, kill_at),
+                within_s=30,
+                every_s=0.002,
+            )
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            assert_only_whole_objects(objects)
+            half_there += any((store / "partial").iterdir())
+            assert_only_whole_objects(store / "objects")
+        assert half_there >= KILLS // 2, f"the kills missed the fill (seed {SEED})"
         box.start(fleet)
         until(
             "every object is served",
             lambda: all(box.get(f"film/v1/{name}") == OBJECTS[name] for name in OBJECTS),
             within_s=60,
         )
-        assert_only_whole_objects(objects)
+        assert_only_whole_objects(store / "objects")
 
 
 def assert_only_whole_objects(objects: Path) -> None:

@@ -1,7 +1,8 @@
 """Follows one watch of the control plane and keeps what it last said, in memory and in one file.
 
 A file and not a cache library: there are two values, each replaced whole and read only at a start;
-diskcache would put the same bytes into a file of its own plus a SQLite row, and sync neither.
+diskcache is quicker to write because it syncs nothing (tests/benchmarks/packages/bench.py), and what is
+kept here must outlive a power cut.
 """
 
 import asyncio
