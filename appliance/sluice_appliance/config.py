@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice_appliance.address import advertised, parse_address
+from sluice_runtime.addresses import address_setting, parse_address
 from sluice_runtime.config import setting
 
 _ID = re.compile(r"[a-z0-9-]{1,63}")
@@ -54,10 +54,7 @@ class ApplianceConfig:
         if not _ID.fullmatch(self.appliance):
             raise ValueError(f"appliance is {self.appliance!r}, expected 1..63 of a-z, 0-9 and '-'")
         for name in ("listen", "admin_listen", "control_plane", "enrolment"):
-            try:
-                parse_address(getattr(self, name))
-            except ValueError as error:
-                raise ValueError(f"{name} is {error}") from None
+            address_setting(name, getattr(self, name))
         _check_range("capacity_bytes", self.capacity_bytes, 1, 2**63 - 1)
         _check_range("workers", self.workers, 1, _WORKERS_MAX)
         _check_range("fill_concurrency", self.fill_concurrency, 1, _FILL_CONCURRENCY_MAX)
@@ -76,12 +73,12 @@ class ApplianceConfig:
     @property
     def serving_ipv4(self) -> str:
         """Where players reach the box by IPv4; empty if they do not."""
-        return self.advertise_ipv4 or advertised(parse_address(self.listen).host, 4)
+        return self.advertise_ipv4 or _advertised(parse_address(self.listen).host, 4)
 
     @property
     def serving_ipv6(self) -> str:
         """Where players reach the box by IPv6; empty if they do not."""
-        return self.advertise_ipv6 or advertised(parse_address(self.listen).host, 6)
+        return self.advertise_ipv6 or _advertised(parse_address(self.listen).host, 6)
 
 
 def _check_range(name: str, value: float, least: float, most: float) -> None:
@@ -98,3 +95,12 @@ def _check_advertised(name: str, value: str | None, version: int) -> None:
         fits = False
     if not fits:
         raise ValueError(f"{name} is {value!r}, expected an IPv{version} address")
+
+
+def _advertised(host: str, version: int) -> str:
+    """`host` if it is an address of that IP version at which others reach it, else nothing."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    return str(address) if address.version == version and not address.is_unspecified else ""

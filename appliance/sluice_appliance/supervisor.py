@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 import psutil
 from prometheus_client import CollectorRegistry
 
-from sluice_appliance.address import parse_address
 from sluice_appliance.agent.agent import Agent, AgentSettings
 from sluice_appliance.agent.enrolment import EnrolmentRequest, check_identity, is_enrolled
 from sluice_appliance.agent.reporter import Standing, Vitals
@@ -38,6 +37,7 @@ from sluice_appliance.serving.tls import TlsFiles
 from sluice_appliance.store.errors import StoreInUse
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
+from sluice_runtime.addresses import parse_address
 from sluice_runtime.counters import SharedCounters, index_of
 from sluice_runtime.lifecycle import stop_signals
 from sluice_runtime.logs import get_logger

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sluice_runtime.addresses import address_setting
 from sluice_runtime.config import setting
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -77,7 +78,7 @@ class ControlPlaneSettings:
 
     def __post_init__(self) -> None:
         for name in ("listen", "enrolment_listen", "admin_listen"):
-            split_address(name, getattr(self, name))
+            address_setting(name, getattr(self, name))
         check_domain("zone", self.zone)
         _check_origin(self.origin_url)
         for name in ("steered_ttl_s", "negative_ttl_s", "static_ttl_s"):
@@ -97,17 +98,6 @@ class ControlPlaneSettings:
 
     def the_database_url(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.state.absolute() / 'sluice.db'}"
-
-
-def split_address(name: str, text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` or `[V6]:PORT`. Raises ValueError naming the setting."""
-    host, colon, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not colon or not bare or (":" in bare and bare == host) or not port.isdecimal():
-        raise ValueError(f"{name} is {text!r}, expected HOST:PORT or [IPV6]:PORT")
-    if int(port) > 65_535:
-        raise ValueError(f"{name} has port {port}, expected 0..65535")
-    return bare, int(port)
 
 
 def check_domain(name: str, text: str) -> None:

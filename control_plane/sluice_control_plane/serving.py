@@ -19,7 +19,7 @@ from sluice.fill.v1 import fill_pb2, fill_pb2_grpc
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice.routes.v1 import routes_pb2, routes_pb2_grpc
 from sluice.steering.v1 import steering_pb2, steering_pb2_grpc
-from sluice_control_plane.config import ControlPlaneSettings, split_address
+from sluice_control_plane.config import ControlPlaneSettings
 from sluice_control_plane.content.servicer import ContentServicer
 from sluice_control_plane.database import Database, open_database
 from sluice_control_plane.errors import ERRORS
@@ -43,6 +43,7 @@ from sluice_control_plane.steering.servicer import SteeringServicer
 from sluice_control_plane.steering.snapshot import Zone, packed
 from sluice_control_plane.truth import Part
 from sluice_runtime import rpc
+from sluice_runtime.addresses import address_setting
 from sluice_runtime.metrics import serve_admin
 
 # Calls at once, watches included; more are refused with RESOURCE_EXHAUSTED by gRPC itself.
@@ -119,7 +120,7 @@ async def serve(settings: ControlPlaneSettings, clocks: Clocks) -> AsyncIterator
             newcomers,
         )
         await reconciler.round()
-        host, port = split_address("admin_listen", settings.admin_listen)
+        host, port = address_setting("admin_listen", settings.admin_listen)
         facts = _Facts(metrics, monitor, publisher)
         await stack.enter_async_context(serve_admin(host, port, metrics.registry, facts))
         finished = await stack.enter_async_context(_running(monitor, reconciler))
@@ -235,7 +236,7 @@ def _bind(
     server: grpc.aio.Server, name: str, address: str, credentials: grpc.ServerCredentials
 ) -> str:
     """Returns the address with the port that it got."""
-    host, _ = split_address(name, address)
+    host, _ = address_setting(name, address)
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError:
@@ -247,7 +248,7 @@ def _bind(
 
 def _check_free(name: str, address: str) -> None:
     """Says in one line what gRPC would say in many."""
-    host, port = split_address(name, address)
+    host, port = address_setting(name, address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluice_runtime.addresses import address_setting
 from sluice_runtime.config import setting
 
 # Beside the source of an editable install; `npm run build` makes it.
@@ -42,8 +43,8 @@ class GatewayConfig:
     )
 
     def __post_init__(self) -> None:
-        split_address("listen", self.listen)
-        split_address("control_plane", self.control_plane)
+        address_setting("listen", self.listen)
+        address_setting("control_plane", self.control_plane)
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network)
@@ -53,18 +54,6 @@ class GatewayConfig:
         _within("body_max_bytes", self.body_max_bytes, 256, 1 << 20)
         _within("request_timeout_s", self.request_timeout_s, 0.1, 300)
         _within("requests_in_flight_max", self.requests_in_flight_max, 1, 100_000)
-
-
-def split_address(name: str, text: str) -> tuple[str, int]:
-    """`HOST:PORT` or `[V6]:PORT` as a pair. Raises ValueError that begins with `name`."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        host = ""
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"{name} is {text!r}, expected HOST:PORT or [V6]:PORT")
-    return host, int(port)
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

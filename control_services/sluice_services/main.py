@@ -16,10 +16,11 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sluice_runtime import config, lifecycle, logs, rpc
+from sluice_runtime.addresses import address_setting
 from sluice_runtime.signatures import Verifier
 from sluice_services.catalog.titles import Catalog
 from sluice_services.catalog.watch import catalog_reader, catalog_watch
-from sluice_services.config import WEB_BESIDE_SOURCE, GatewayConfig, split_address
+from sluice_services.config import WEB_BESIDE_SOURCE, GatewayConfig
 from sluice_services.following.follower import Follower
 from sluice_services.gateway.app import make_app
 from sluice_services.gateway.handlers import Handlers
@@ -171,7 +172,7 @@ async def _serve(
 
 
 def _bound(listen: str) -> socket.socket:
-    host, port = split_address("listen", listen)
+    host, port = address_setting("listen", listen)
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)

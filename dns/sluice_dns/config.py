@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice_dns.listening import parse_address
+from sluice_dns.listening import listen_address
 from sluice_runtime.config import setting
 
 WORKERS_MAX = 256
@@ -68,7 +68,7 @@ def check_server_id(text: str) -> None:
 
 def _address(name: str, text: str) -> None:
     try:
-        parse_address(text)
+        listen_address(text)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -5,6 +5,8 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from sluice_runtime.addresses import Address, parse_address
+
 # What waits while a worker loads a map or is started anew.
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 STREAM_BACKLOG = 256
@@ -18,31 +20,13 @@ class AddressUnavailable(Exception):
     """Somebody else is there, or it is not an address of this machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
-
-
-def parse_address(text: str) -> Address:
-    """`127.0.0.1:5353` or `[::1]:5353`. Raises ValueError."""
-    host, separator, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
+def listen_address(text: str) -> Address:
+    """An address that can be bound: its host is an IP address. Raises ValueError."""
+    address = parse_address(text)
     try:
-        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
-        number = int(port)
+        return Address(str(ipaddress.ip_address(address.host)), address.port)
     except ValueError:
-        raise ValueError(f"{text!r} is not HOST:PORT or [V6]:PORT with an IP address") from None
-    if not separator or (address.version == 6) != bracketed or not 0 <= number <= 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT or [V6]:PORT with a port of 0..65535")
-    return Address(str(address), number)
+        raise ValueError(f"{text!r}, expected HOST:PORT or [V6]:PORT with an IP address") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +72,7 @@ def _datagrams(address: Address) -> socket.socket:
     made = _socket(address, socket.SOCK_DGRAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    if address.family == socket.AF_INET6:
+    if _family(address) == socket.AF_INET6:
         made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
     else:
         made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)
@@ -97,7 +81,11 @@ def _datagrams(address: Address) -> socket.socket:
 
 
 def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:
-    made = socket.socket(address.family, kind)
-    if address.family == socket.AF_INET6:
+    made = socket.socket(_family(address), kind)
+    if _family(address) == socket.AF_INET6:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return made
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address.host else socket.AF_INET

@@ -16,10 +16,11 @@ from sluice_dns.config import (
     DnsConfig,
     check_server_id,
 )
-from sluice_dns.listening import Address, AddressUnavailable, parse_address
+from sluice_dns.listening import AddressUnavailable, listen_address
 from sluice_dns.map_file import MapFile, read_verifier
 from sluice_dns.metrics import SPECS
 from sluice_runtime import config, lifecycle, logs
+from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
 from sluice_runtime.signatures import Verifier
 
@@ -152,9 +153,9 @@ def _run(options: argparse.Namespace) -> int:
     verifier = _verifier(trust)
     assert verifier is not None
     settings = Settings(
-        listen=tuple(parse_address(text) for text in wanted.listen),
+        listen=tuple(listen_address(text) for text in wanted.listen),
         workers=wanted.workers,
-        admin=parse_address(wanted.admin_listen),
+        admin=listen_address(wanted.admin_listen),
         admin_name="admin_listen",
         listen_name="listen",
         map=wanted.map,
@@ -222,7 +223,7 @@ def _verifier(trust: Path | None) -> Verifier | None:
 
 def _address(option: str, text: str) -> Address:
     try:
-        return parse_address(text)
+        return listen_address(text)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from None
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from sluice_dns import metrics
 from sluice_dns.exposition import registry
-from sluice_dns.listening import Address, AddressUnavailable, Listener, bind
+from sluice_dns.listening import AddressUnavailable, Listener, bind
 from sluice_dns.map_file import LOOK_EVERY_S, MapFile
 from sluice_dns.responder import Responder
 from sluice_dns.steering_map import MapView
 from sluice_dns.stream import StreamLimits, StreamServer
 from sluice_dns.udp import address_of
 from sluice_runtime import lifecycle
+from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
 from sluice_runtime.lifecycle import Backoff, Exited, Keeper, ProcessSpec, Started
 from sluice_runtime.logs import get_logger

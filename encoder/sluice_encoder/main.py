@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from sluice_encoder import film, job
-from sluice_encoder.address import parse_address
 from sluice_encoder.config import EncoderConfig
 from sluice_encoder.errors import EncoderError
 from sluice_encoder.keys import title_id
 from sluice_encoder.origin.command import run_origin
 from sluice_encoder.progress import JsonProgress, Progress, TextProgress
 from sluice_runtime import config, lifecycle, logs, rpc
+from sluice_runtime.addresses import parse_address
 
 PROGRAM = "sluice-encoder"
 T = TypeVar("T")

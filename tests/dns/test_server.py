@@ -245,9 +245,9 @@ def test_a_taken_port_is_named_with_the_option_that_changes_it(map_path: Path) -
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--listen", "localhost:53"], "'localhost:53' is not HOST:PORT"),
-        (["--listen", "::1:53"], "is not HOST:PORT or [V6]:PORT"),
-        (["--listen", "127.0.0.1:70000"], "port of 0..65535"),
+        (["--listen", "localhost:53"], "'localhost:53', expected HOST:PORT"),
+        (["--listen", "::1:53"], "expected HOST:PORT or [V6]:PORT"),
+        (["--listen", "127.0.0.1:70000"], "expected 0..65535"),
         (["--listen", "203.0.113.1:53"], "cannot listen on 203.0.113.1:53"),
         (["--listen", "127.0.0.1:0", "--workers", "0"], "--workers is 0, expected 1..256"),
         (["--listen", "127.0.0.1:0", "--trust", "/nowhere.pem"], "/nowhere.pem: No such file"),

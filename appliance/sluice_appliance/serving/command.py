@@ -11,11 +11,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from sluice_appliance.address import Address, parse_address
 from sluice_appliance.metrics import serving_counters
 from sluice_appliance.serving.errors import ServingRefused, TlsFilesRefused
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.tls import TlsFiles
+from sluice_runtime.addresses import Address, parse_address
 from sluice_runtime.lifecycle import stop_signals
 from sluice_runtime.metrics import SharedCountersCollector, serve_admin
 

@@ -13,12 +13,12 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from sluice_appliance.address import Address
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.errors import AddressRefused
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.ready import READY
 from sluice_appliance.serving.tls import TlsFiles, server_context
+from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
 from sluice_runtime.lifecycle import Backoff, Exited, Keeper, ProcessSpec, Started
 from sluice_runtime.logs import get_logger

@@ -9,6 +9,7 @@ from sluice_cli.bringup import fleet
 from sluice_cli.bringup.terminal import Terminal
 from sluice_cli.deployment import Deployment
 from sluice_cli.titles.adding import add_title
+from sluice_cli.titles.bars import progress_bars
 from sluice_cli.titles.encoding import ENCODER, Progress, follow_encoder
 from sluice_cli.titles.naming import title_id_of
 
@@ -40,7 +41,7 @@ async def seed_titles(
     """Adds what is not there yet. Without `seeds`, an empty catalog gets the film."""
     there = {title.name for title in await fleet.titles(channel)}
     if not seeds and not there:
-        with terminal.bars() as progressed:
+        with progress_bars(quiet=False) as progressed:
             film = await _film(work, progressed)
         if film.instead_because:
             terminal.say(f"a test pattern stands in for the film: {film.instead_because}")
@@ -49,7 +50,7 @@ async def seed_titles(
         if f"titles/{seed.title_id}" in there:
             continue
         terminal.say(f"adding {seed.name} from {seed.file}")
-        with terminal.bars() as progressed:
+        with progress_bars(quiet=False) as progressed:
             await add_title(
                 deployment,
                 seed.file,

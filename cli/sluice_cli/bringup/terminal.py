@@ -5,13 +5,10 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from sluice.content.v1 import content_pb2
 from sluice_cli.deployment import Deployment
-from sluice_cli.titles.encoding import Progress
 
 
 class Terminal:
@@ -32,31 +29,6 @@ class Terminal:
         else:
             yield
         self.say(f"{sentence}: {time.monotonic() - started:.1f} s")
-
-    @contextlib.contextmanager
-    def bars(self) -> Iterator[Progress]:
-        """A bar for each step that is told of."""
-        columns = (
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[detail]}"),
-        )
-        with Bars(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
-            tasks: dict[str, TaskID] = {}
-            done: set[str] = set()
-
-            def progressed(step: str, share: float, detail: str) -> None:
-                if step not in tasks:
-                    tasks[step] = bars.add_task(step, total=1.0, detail=detail)
-                bars.update(tasks[step], completed=share, detail=detail)
-                if share >= 1.0 and step not in done:
-                    done.add(step)
-                    if not self._console.is_terminal:
-                        self.say(f"{step}: done {detail}".rstrip())
-
-            yield progressed
 
     def table(self, deployment: Deployment, titles: list[content_pb2.Title]) -> None:
         """Where everything is."""

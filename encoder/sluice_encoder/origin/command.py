@@ -10,13 +10,14 @@ from prometheus_client import CollectorRegistry
 from sluice_encoder.metrics import OriginMetrics
 from sluice_encoder.origin.server import serve
 from sluice_runtime import lifecycle
+from sluice_runtime.addresses import Address
 from sluice_runtime.logs import get_logger
 from sluice_runtime.metrics import serve_admin
 
 log = get_logger(__name__)
 
 
-async def run_origin(root: Path, listen: tuple[str, int], admin: tuple[str, int] | None) -> int:
+async def run_origin(root: Path, listen: Address, admin: Address | None) -> int:
     """Exit code 0 when told to stop, 2 where an address is taken."""
     registry = CollectorRegistry()
     metrics = OriginMetrics(registry)
@@ -39,9 +40,9 @@ async def run_origin(root: Path, listen: tuple[str, int], admin: tuple[str, int]
     return 0
 
 
-def _bind_error(option: str, address: tuple[str, int], error: OSError) -> str:
+def _bind_error(option: str, address: Address, error: OSError) -> str:
     reason = "address in use" if error.errno == errno.EADDRINUSE else error.strerror
-    return f"{address[0]}:{address[1]}: {reason}; choose another with {option}"
+    return f"{address}: {reason}; choose another with {option}"
 
 
 def _refuse(why: str) -> int:

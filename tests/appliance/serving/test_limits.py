@@ -19,11 +19,11 @@ from appliance.serving.serve_process import (
 )
 
 from sluice_appliance import metrics
-from sluice_appliance.address import Address
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.worker import within_descriptors
+from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters, index_of
 
 BODY = b"0123456789" * 1_000_000

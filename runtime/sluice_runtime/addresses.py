@@ -1,14 +1,12 @@
 """`HOST:PORT` and `[V6]:PORT`, as settings and options say where to listen or connect."""
 
-import ipaddress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _PORT_MAX = 65_535
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A host (without brackets) and a TCP port; port 0 is one that the system chooses."""
+class Address(NamedTuple):
+    """A host (without brackets) and a port; port 0 is one that the system chooses."""
 
     host: str
     port: int
@@ -18,7 +16,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Raises ValueError with what is expected."""
+    """Raises ValueError that says what it is and what is expected: `'x', expected HOST:PORT ...`."""
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     bare = host[1:-1] if bracketed else host
@@ -29,10 +27,9 @@ def parse_address(text: str) -> Address:
     return Address(bare, int(port))
 
 
-def advertised(host: str, version: int) -> str:
-    """`host` if it is an address of that IP version at which others reach it, else nothing."""
+def address_setting(name: str, text: str) -> Address:
+    """The same for the setting or option `name`, with which the ValueError begins."""
     try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return ""
-    return str(address) if address.version == version and not address.is_unspecified else ""
+        return parse_address(text)
+    except ValueError as error:
+        raise ValueError(f"{name} is {error}") from None
