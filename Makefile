@@ -77,13 +77,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# Not `npm ci`: it refuses a lock that leaves out the optional packages of other platforms.
 web: $(WEB)/dist/index.html
 
 $(WEB)/dist/index.html: $(WEB)/package.json $(WEB)/package-lock.json $(wildcard $(WEB)/*.ts $(WEB)/*.html) $(shell find $(WEB)/src -type f 2>/dev/null)
 	@command -v npm >/dev/null || { echo "make: npm is missing; install Node.js 20 (it builds the web page and brings the film)"; exit 1; }
 	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' || { echo "make: node is $$(node --version), expected 20 or newer"; exit 1; }
 	@echo "make: building the web page"
-	@cd $(WEB) && npm ci --silent --no-audit --no-fund && npm run --silent build
+	@cd $(WEB) && npm install --no-save --silent --no-audit --no-fund && npm run --silent build
 	@touch $@
 
 test-tools:
