@@ -260,6 +260,7 @@ def _film(arguments: argparse.Namespace) -> int:
     if got.instead_because:
         facts["instead_because"] = got.instead_because
         sentence += f" (the film cannot be had: {got.instead_because})"
+    progress.step("film", 1.0, str(facts["film"]))
     progress.finish(facts, sentence)
     return 0
 

@@ -150,7 +150,9 @@ def _title_status(title: content_pb2.Title) -> TitleStatus:
 def show_status(facts: Status) -> None:
     """Prints tables for people."""
     console = Console(highlight=False, soft_wrap=True)
-    processes = Table("process", "health", "admin", "log", box=None)
+    processes = Table("process", "health", "admin", box=None)
+    # A path is there to be copied: folded where it is long, never cut.
+    processes.add_column("log", overflow="fold")
     for process in facts.processes:
         health = "ok" if process.healthy else f"NOT OK: {process.detail}"
         processes.add_row(process.name, health, process.admin, process.log)
