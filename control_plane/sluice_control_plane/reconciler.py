@@ -157,7 +157,7 @@ class Reconciler:
         # and starts again then believes what it published, and empties nobody from the map.
         while self._beliefs:
             await self._keep_beliefs()
-        steering = snapshot(self._zone, self.truth, self._monitor.belief)
+        steering = snapshot(self._zone, self.truth, self._monitor.belief, self._clocks.wall())
         revision = self._publisher.map.revision + 1
         with self._metrics.map_compile_seconds.time():
             compiled = await asyncio.to_thread(compile_map, steering, revision, self._clocks.wall())

@@ -97,6 +97,37 @@ def test_appliances_that_do_not_come_back_after_a_restart_leave_the_map(tmp_path
     asyncio.run(story())
 
 
+def test_a_fleet_that_falls_silent_all_at_once_is_named_on_but_not_who_says_it_cannot_serve(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        settings = {"heartbeat_interval_s": 0.2, "heartbeat_deadline_s": 0.5}
+        async with control_plane(tmp_path, **settings) as rig:
+            boxes = await rig.found_fleet()
+            await rig.all_up(boxes)
+            await boxes["a-1"].beat(serving=False)
+            # Nobody beats any more.
+            await eventually(_all_down(rig))
+            await eventually(_named(rig, ["a-2", "b-1", "b-2"]))
+
+            async def one_is_back() -> bool:
+                await boxes["b-1"].beat()
+                return rig.named() == ["b-1"]
+
+            await eventually(one_is_back)
+
+    asyncio.run(story())
+
+
+def _all_down(rig: Rig) -> Check:
+    async def check() -> bool:
+        stub = fleet_pb2_grpc.FleetServiceStub(rig.channel(Role.OPERATOR, "admin"))
+        answer = await stub.ListAppliances(fleet_pb2.ListAppliancesRequest())
+        return all(each.health == fleet_pb2.APPLIANCE_HEALTH_DOWN for each in answer.appliances)
+
+    return check
+
+
 def test_a_silent_appliance_leaves_the_map_within_the_deadline_and_half_a_second(
     tmp_path: Path,
 ) -> None:

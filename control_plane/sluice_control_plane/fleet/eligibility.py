@@ -6,6 +6,9 @@ from sluice.content.v1 import content_pb2
 from sluice_control_plane.content.titles import is_live, version_name
 from sluice_control_plane.fleet.health import Health
 
+# Autonomy is promised for 72 hours; what was true before then is not worth naming.
+BELIEVED_WITHOUT_NEWS_S = 72 * 3600.0
+
 
 def withheld(health: Health, health_reason: str, *, drained: bool, enrolled: bool) -> str:
     """Why it is named for nothing at all; empty where it may be named."""
@@ -14,6 +17,24 @@ def withheld(health: Health, health_reason: str, *, drained: bool, enrolled: boo
     if health is not Health.UP:
         return f"{health.value}: {health_reason}"
     return "drained" if drained else ""
+
+
+def last_resort(
+    health: Health, *, silent: bool, drained: bool, enrolled: bool, unheard_s: float
+) -> bool:
+    """Whether it is named all the same when otherwise nobody in the fleet would be.
+
+    Everybody silent at once is more likely our own trouble, a cut between the control plane and the
+    fleet, than everybody's death; and naming a dead box costs a viewer no more than naming nobody.
+    One that says itself that it cannot serve is taken at its word.
+    """
+    return (
+        enrolled
+        and not drained
+        and silent
+        and health is Health.DOWN
+        and unheard_s <= BELIEVED_WITHOUT_NEWS_S
+    )
 
 
 def excluded(

@@ -88,6 +88,8 @@ class ApplianceHealth:
         self.health = Health.NEVER_SEEN
         self.reason = "never heard of"
         self.incarnation = ""
+        # Whether it is DOWN for its silence, and not by its own word.
+        self.silent = False
         self._policy = policy
         self._sequence = 0
         # Serving heartbeats in a row.
@@ -98,6 +100,7 @@ class ApplianceHealth:
         """Takes up what an earlier run of the control plane believed."""
         if health in (Health.STARTING, Health.DOWN):
             self.health, self.reason = Health.DOWN, "not heard since the control plane started"
+            self.silent = True
         elif health is Health.UP:
             self.health, self.incarnation = health, incarnation
             self.reason = "was up when the control plane stopped"
@@ -135,6 +138,7 @@ class ApplianceHealth:
     def _move(self, event: Event) -> bool:
         before, self.health = self.health, TRANSITIONS[self.health, event]
         self.reason = self._words(event)
+        self.silent = event is Event.SILENT
         return self.health is not before
 
     def _words(self, event: Event) -> str:

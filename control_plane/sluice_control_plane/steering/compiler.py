@@ -53,6 +53,8 @@ class SteeringAppliance:
     tls: bool = False
     # Why it is named for no bucket at all, such as `drained`; empty where it may be.
     withheld: str = ""
+    # What is believed of one that may be named.
+    standing: str = "up"
     # Buckets it is not named for, and why, such as `does not hold titles/sintel yet`.
     excluded: Mapping[int, str] = field(default_factory=dict)
 

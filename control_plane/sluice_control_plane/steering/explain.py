@@ -88,7 +88,7 @@ def _appliance(appliance: SteeringAppliance, bucket: int) -> steering_pb2.Explai
     return steering_pb2.ExplainedAppliance(
         appliance=f"appliances/{appliance.appliance_id}",
         eligible=not why_not,
-        reason=why_not or f"up, and holds what is in bucket {bucket}",
+        reason=why_not or f"{appliance.standing}, and holds what is in bucket {bucket}",
     )
 
 
