@@ -14,7 +14,6 @@ from sluice_control_plane.steering.compiler import (
 )
 from sluice_control_plane.truth import Truth
 
-
 # What `explain` says of an appliance that is named although it is silent.
 LAST_RESORT = "silent, as is everybody else, so named on"
 
