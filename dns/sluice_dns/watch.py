@@ -80,5 +80,5 @@ async def watch(
             rng=rng,
             on_break=on_break,
         ):
-            # Checking a map of 600,000 blocks takes a quarter of a second; TCP answers meanwhile.
+            # Checking a map of 429,000 blocks takes 0.1 s; TCP answers meanwhile.
             await asyncio.to_thread(keeper.receive, response.map)

@@ -6,7 +6,7 @@ only what it held, and one that comes takes only its share. An appliance of weig
 as often as one of weight 1: its draw is `weight / -ln(u)` for a uniform u, the first of independent
 exponential arrivals.
 
-One draw costs about 1 us; ranking 1,024 buckets over a site's 4 appliances takes about 6 ms.
+Ranking 1,024 buckets over a site's 4 appliances takes about 16 ms, 4 us for each of the 4,096 draws.
 """
 
 import hashlib
