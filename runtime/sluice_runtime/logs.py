@@ -6,8 +6,6 @@ from typing import Any
 
 import structlog
 
-LEVELS = ("debug", "info", "warning", "error")
-
 
 def configure(program: str, *, level: str = "info") -> None:
     """Sets up structlog and the standard library's loggers, once, in `main`."""

@@ -6,24 +6,21 @@ from collections.abc import Awaitable
 import grpc
 import grpc.aio
 
-from sluice.content.v1 import content_pb2, content_pb2_grpc
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice.routes.v1 import routes_pb2, routes_pb2_grpc
 from sluice_cli.bringup.layout import FLEET, SitePlan
+from sluice_cli.control_plane import RPC_TIMEOUT_S
+from sluice_cli.fleet.calls import all_appliances
 
 # Repeating `sluice up` asks for the same things again; the control plane knows the requests by id.
 _NAMESPACE = uuid.UUID("7f1c3a52-5d0e-5b1a-9a8e-3f3f0c1d2e4b")
-RPC_TIMEOUT_S = 10.0
 
 
 async def register_fleet(channel: grpc.aio.Channel) -> None:
     """Creates partners, sites, appliances and routes where they are missing."""
     fleet = fleet_pb2_grpc.FleetServiceStub(channel)
     routes = routes_pb2_grpc.RoutesServiceStub(channel)
-    known = await fleet.ListAppliances(
-        fleet_pb2.ListAppliancesRequest(page_size=1000), timeout=RPC_TIMEOUT_S
-    )
-    if {appliance.name for appliance in known.appliances} >= {
+    if {appliance.name for appliance in await all_appliances(channel)} >= {
         f"appliances/{box.appliance_id}" for site in FLEET for box in site.boxes
     }:
         return
@@ -82,22 +79,6 @@ async def enrolment_token(channel: grpc.aio.Channel, appliance_id: str) -> str:
         timeout=RPC_TIMEOUT_S,
     )
     return answer.token
-
-
-async def appliances(channel: grpc.aio.Channel) -> list[fleet_pb2.Appliance]:
-    fleet = fleet_pb2_grpc.FleetServiceStub(channel)
-    answer = await fleet.ListAppliances(
-        fleet_pb2.ListAppliancesRequest(page_size=1000), timeout=RPC_TIMEOUT_S
-    )
-    return list(answer.appliances)
-
-
-async def titles(channel: grpc.aio.Channel) -> list[content_pb2.Title]:
-    content = content_pb2_grpc.ContentServiceStub(channel)
-    answer = await content.ListTitles(
-        content_pb2.ListTitlesRequest(page_size=1000), timeout=RPC_TIMEOUT_S
-    )
-    return list(answer.titles)
 
 
 async def _unless_there(call: Awaitable[object]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -36,7 +36,6 @@ class Processes:
         self._say = say
         self._clock = clock
         self._keepers: dict[str, Keeper] = {}
-        self._healthy: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -58,9 +57,6 @@ class Processes:
 
     def log_path(self, name: str) -> Path:
         return self._logs / f"{name}.log"
-
-    def pids(self) -> Mapping[str, int | None]:
-        return {name: keeper.pid for name, keeper in self._keepers.items()}
 
     def stop(self) -> None:
         """Stops every child, all at once; the task group that owns them ends when they have."""
@@ -88,7 +84,6 @@ class Processes:
             try:
                 async with session.get(f"{program.admin_url}/healthz") as answer:
                     if answer.status == 200:
-                        self._healthy.add(program.name)
                         return
                     said = (await answer.text())[:200]
             except (aiohttp.ClientError, TimeoutError) as error:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import grpc.aio
 
-from sluice_cli.bringup import fleet
 from sluice_cli.bringup.terminal import Terminal
 from sluice_cli.deployment import Deployment
 from sluice_cli.titles.adding import add_title
 from sluice_cli.titles.bars import progress_bars
+from sluice_cli.titles.calls import all_titles
 from sluice_cli.titles.encoding import ENCODER, Progress, follow_encoder
 from sluice_cli.titles.naming import title_id_of
 
@@ -39,7 +39,7 @@ async def seed_titles(
     terminal: Terminal,
 ) -> None:
     """Adds what is not there yet. Without `seeds`, an empty catalog gets the film."""
-    there = {title.name for title in await fleet.titles(channel)}
+    there = {title.name for title in await all_titles(channel)}
     if not seeds and not there:
         with progress_bars(quiet=False) as progressed:
             film = await _film(work, progressed)

@@ -19,9 +19,11 @@ from sluice_cli.bringup.ports import require_free
 from sluice_cli.bringup.processes import Processes, StartFailed
 from sluice_cli.bringup.seeds import Seed, seed_titles
 from sluice_cli.bringup.terminal import Terminal
+from sluice_cli.control_plane import as_operator
 from sluice_cli.deployment import Deployment, RunningProcess, write_deployment
 from sluice_cli.errors import DeskError
-from sluice_runtime import rpc
+from sluice_cli.fleet.calls import all_appliances
+from sluice_cli.titles.calls import all_titles
 from sluice_runtime.lifecycle import Backoff, stop_signals
 
 START_TIMEOUT_S = 60.0
@@ -82,13 +84,14 @@ async def _come_up(
     ports = options.ports
     base = [layout.origin_program(paths, ports), layout.control_plane_program(paths, ports)]
     edge = _edge_programs(options, paths, {}) if _all_enrolled(paths) else []
+    deployment = _deployment(paths, ports, [*base, *_edge_programs(options, paths, {})], processes)
+    write_deployment(options.state, deployment)
     first = "starting everything" if edge else "starting origin and control plane"
     with terminal.step(first):
         for program in [*base, *edge]:
             processes.start(program, group)
         await processes.until_healthy([*base, *edge], timeout_s=START_TIMEOUT_S)
-    operator = rpc.TlsFiles.in_folder(Path(paths.identity("operator")))
-    async with rpc.open_channel(f"127.0.0.1:{ports.control_plane}", operator) as channel:
+    async with as_operator(deployment) as channel:
         await fleet.register_fleet(channel)
         if not edge:
             edge = _edge_programs(options, paths, await _tokens(paths, channel))
@@ -96,12 +99,10 @@ async def _come_up(
                 for program in edge:
                     processes.start(program, group)
                 await processes.until_healthy(edge, timeout_s=START_TIMEOUT_S)
-        deployment = _deployment(paths, ports, [*base, *edge], processes)
-        write_deployment(options.state, deployment)
         with terminal.step("waiting until every appliance is up"):
             await _until_all_up(channel)
         await seed_titles(deployment, options.seeds, channel, Path(paths.work), terminal)
-        titles = await fleet.titles(channel)
+        titles = await all_titles(channel)
         with terminal.step("waiting until players are sent there"):
             await until_playable(deployment, titles, data_port=ports.data)
         terminal.table(deployment, titles)
@@ -150,7 +151,7 @@ async def _until_all_up(channel: grpc.aio.Channel) -> None:
             while True:
                 waiting = {
                     appliance.name: appliance.health_reason
-                    for appliance in await fleet.appliances(channel)
+                    for appliance in await all_appliances(channel)
                     if appliance.name in ours and appliance.health != fleet_pb2.APPLIANCE_HEALTH_UP
                 }
                 if not waiting:

@@ -1,5 +1,7 @@
 """What the fleet commands ask of the control plane."""
 
+import grpc.aio
+
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice_cli.control_plane import PAGE_SIZE, RPC_TIMEOUT_S, as_operator
 from sluice_cli.deployment import Deployment
@@ -10,18 +12,23 @@ PAGES_MAX = 1000
 
 async def list_appliances(deployment: Deployment, site: str) -> list[fleet_pb2.Appliance]:
     """All of them, or those of one site. Raises ControlPlaneRefused."""
+    async with as_operator(deployment) as channel:
+        return await all_appliances(channel, site)
+
+
+async def all_appliances(channel: grpc.aio.Channel, site: str = "") -> list[fleet_pb2.Appliance]:
+    """The same over a channel that is open. Raises AioRpcError."""
     boxes: list[fleet_pb2.Appliance] = []
     request = fleet_pb2.ListAppliancesRequest(page_size=PAGE_SIZE)
     if site:
         request.site = f"sites/{site.removeprefix('sites/')}"
-    async with as_operator(deployment) as channel:
-        fleet = fleet_pb2_grpc.FleetServiceStub(channel)
-        for _ in range(PAGES_MAX):
-            page = await fleet.ListAppliances(request, timeout=RPC_TIMEOUT_S)
-            boxes += page.appliances
-            if not page.next_page_token:
-                break
-            request.page_token = page.next_page_token
+    fleet = fleet_pb2_grpc.FleetServiceStub(channel)
+    for _ in range(PAGES_MAX):
+        page = await fleet.ListAppliances(request, timeout=RPC_TIMEOUT_S)
+        boxes += page.appliances
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
     return boxes
 
 

@@ -2,18 +2,18 @@
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
-import grpc.aio
 from rich.console import Console
 from rich.table import Table
 
 from sluice.content.v1 import content_pb2
 from sluice.fleet.v1 import fleet_pb2
-from sluice_cli.bringup import fleet
+from sluice_cli.control_plane import as_operator
 from sluice_cli.deployment import Deployment
-from sluice_runtime import rpc
+from sluice_cli.errors import DeskError
+from sluice_cli.fleet.calls import all_appliances
+from sluice_cli.titles.calls import all_titles
 
 _ASK_TIMEOUT_S = 2.0
 
@@ -74,18 +74,14 @@ async def ask_status(deployment: Deployment) -> Status:
     boxes: list[fleet_pb2.Appliance] = []
     titles: list[content_pb2.Title] = []
     trouble = ""
-    tls = rpc.TlsFiles.in_folder(Path(deployment.identity_operator))
     try:
-        async with asyncio.timeout(2 * _ASK_TIMEOUT_S):
-            async with rpc.open_channel(deployment.control_plane, tls) as channel:
-                boxes = await fleet.appliances(channel)
-                titles = await fleet.titles(channel)
-    except grpc.aio.AioRpcError as error:
-        trouble = f"{error.code().name}: {error.details()}"
+        async with asyncio.timeout(2 * _ASK_TIMEOUT_S), as_operator(deployment) as channel:
+            boxes = await all_appliances(channel)
+            titles = await all_titles(channel)
+    except DeskError as error:
+        trouble = str(error)
     except TimeoutError:
         trouble = f"no answer from {deployment.control_plane} in {2 * _ASK_TIMEOUT_S:.0f} s"
-    except OSError as error:
-        trouble = str(error)
     return Status(
         gateway=deployment.gateway,
         dns=deployment.dns,

@@ -1,5 +1,7 @@
 """What the title commands ask of the control plane."""
 
+import grpc.aio
+
 from sluice.content.v1 import content_pb2, content_pb2_grpc
 from sluice_cli.control_plane import PAGE_SIZE, RPC_TIMEOUT_S, as_operator
 from sluice_cli.deployment import Deployment
@@ -10,16 +12,21 @@ PAGES_MAX = 1000
 
 async def list_titles(deployment: Deployment) -> list[content_pb2.Title]:
     """All titles in order of name, without their objects. Raises ControlPlaneRefused."""
+    async with as_operator(deployment) as channel:
+        return await all_titles(channel)
+
+
+async def all_titles(channel: grpc.aio.Channel) -> list[content_pb2.Title]:
+    """The same over a channel that is open. Raises AioRpcError."""
     titles: list[content_pb2.Title] = []
     request = content_pb2.ListTitlesRequest(page_size=PAGE_SIZE)
-    async with as_operator(deployment) as channel:
-        content = content_pb2_grpc.ContentServiceStub(channel)
-        for _ in range(PAGES_MAX):
-            page = await content.ListTitles(request, timeout=RPC_TIMEOUT_S)
-            titles += page.titles
-            if not page.next_page_token:
-                break
-            request.page_token = page.next_page_token
+    content = content_pb2_grpc.ContentServiceStub(channel)
+    for _ in range(PAGES_MAX):
+        page = await content.ListTitles(request, timeout=RPC_TIMEOUT_S)
+        titles += page.titles
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
     return titles
 
 
