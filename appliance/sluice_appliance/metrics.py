@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from sluice_runtime.counters import CounterSpec, SharedCounters
+from sluice_appliance.serving import tally
+from sluice_runtime.counters import CounterSpec, HistogramSpec, SharedCounters, Spec
 
 _RESPONSES = (
     "Responses sent, by class of status; a rising 5xx means this box fails, 4xx its callers."
@@ -23,7 +24,24 @@ _TIMEOUTS = (
     " broken client, `write` a path that carries nothing."
 )
 
-SERVING: tuple[CounterSpec, ...] = (
+_SHED = (
+    "Requests answered 503 because they would have waited for a disk, by what was full; what is in"
+    " memory is served on. Steady shedding means that hot objects do not fit the memory."
+)
+_BODIES = (
+    "Responses with a body, by where its first byte was found; `disk` near `memory` means that the"
+    " box needs memory or its clients are spread over too many objects."
+)
+_READ_BYTES = (
+    "Bytes of bodies sent, by where they were found; `disk` bounds the box, `memory` does not."
+)
+_RECORDS = (
+    "Access records, by what became of them: `failed` means that the file cannot be written, `dropped`"
+    " that the disk of the log is slower than the requests; `sampled_out` are told of by the weight of"
+    " those written."
+)
+
+SERVING: tuple[Spec, ...] = (
     CounterSpec(
         "sluice_appliance_connections_total",
         "Connections accepted; against requests it shows how well clients keep them alive.",
@@ -88,6 +106,56 @@ SERVING: tuple[CounterSpec, ...] = (
         "sluice_appliance_worker_restarts_total",
         "Serving workers that ended by themselves and were replaced; anything but 0 is worth a look"
         " at the log.",
+    ),
+    HistogramSpec(
+        "sluice_appliance_time_to_first_byte_seconds",
+        "From a request's head read whole to the first byte of its response taken by the kernel;"
+        " above a few milliseconds, the disks or the CPU are behind.",
+        tally.TTFB_BOUNDS_US,
+        unit=1e-6,
+    ),
+    CounterSpec(
+        "sluice_appliance_send_stalls_total",
+        "Times a response waited for its client to take bytes; many are normal, for networks are"
+        " slower than memory, and none at all under load means that the box is the slower side.",
+    ),
+    CounterSpec("sluice_appliance_shed_total", _SHED, {"reason": "disk_busy"}),
+    CounterSpec("sluice_appliance_shed_total", _SHED, {"reason": "read_ahead_full"}),
+    CounterSpec("sluice_appliance_bodies_total", _BODIES, {"from": "memory"}),
+    CounterSpec("sluice_appliance_bodies_total", _BODIES, {"from": "disk"}),
+    CounterSpec("sluice_appliance_read_bytes_total", _READ_BYTES, {"from": "memory"}),
+    CounterSpec("sluice_appliance_read_bytes_total", _READ_BYTES, {"from": "disk"}),
+    CounterSpec(
+        "sluice_appliance_read_aheads_total",
+        "Pieces of objects brought into memory by the read-ahead threads; their rate is what the"
+        " disks are asked for.",
+    ),
+    CounterSpec(
+        "sluice_appliance_read_ahead_bytes_total",
+        "Bytes brought into memory by the read-ahead threads; far above the bytes served from disk,"
+        " they are evicted before they are sent and the box needs memory.",
+    ),
+    CounterSpec(
+        "sluice_appliance_read_aheads_refused_total",
+        "Reads that the read-ahead queue had no room for; the disks are asked for more than they give.",
+    ),
+    CounterSpec(
+        "sluice_appliance_read_aheads_failed_total",
+        "Reads that the disk did not give: it is dying, or an object on it is cut short.",
+    ),
+    CounterSpec(
+        "sluice_appliance_memo_hits_total",
+        "Requests answered from the memo of the last ones; near the requests, clients ask alike and"
+        " the worker is at its cheapest.",
+    ),
+    CounterSpec("sluice_appliance_access_records_total", _RECORDS, {"outcome": "written"}),
+    CounterSpec("sluice_appliance_access_records_total", _RECORDS, {"outcome": "failed"}),
+    CounterSpec("sluice_appliance_access_records_total", _RECORDS, {"outcome": "dropped"}),
+    CounterSpec("sluice_appliance_access_records_total", _RECORDS, {"outcome": "sampled_out"}),
+    CounterSpec(
+        "sluice_appliance_cmcd_pairs_dropped_total",
+        "Pairs of what players tell of themselves (CMCD) that could not be read or were too large; a"
+        " player or a URL signer garbles them.",
     ),
 )
 

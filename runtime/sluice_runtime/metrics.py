@@ -1,15 +1,15 @@
 """Metrics: the page that shows Prometheus what a program counts, and whether it is well."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from sluice_runtime.counters import SharedCounters
+from sluice_runtime.counters import HistogramSpec, SharedCounters, Spec, placed
 
 
 class SharedCountersCollector(Collector):
@@ -19,17 +19,24 @@ class SharedCountersCollector(Collector):
         self._counters = counters
 
     def collect(self) -> Iterable[Metric]:
-        families: dict[str, CounterMetricFamily] = {}
-        for index, spec in enumerate(self._counters.specs):
-            labels = spec.labels or {}
-            family = families.setdefault(
-                spec.name,
-                CounterMetricFamily(
-                    spec.name.removesuffix("_total"), spec.sentence, labels=tuple(labels)
-                ),
-            )
-            family.add_metric(tuple(labels.values()), self._counters.total(index))
+        families: dict[str, Metric] = {}
+        for cell, spec in placed(self._counters.specs):
+            family = families.setdefault(spec.name, _family(spec))
+            labels = tuple((spec.labels or {}).values())
+            if isinstance(family, CounterMetricFamily):
+                family.add_metric(labels, self._counters.total(cell))
+            elif isinstance(family, HistogramMetricFamily) and isinstance(spec, HistogramSpec):
+                seen = self._counters.observations(spec, cell)
+                buckets = [(f"{bound:g}", count) for bound, count in seen.at_most]
+                family.add_metric(labels, [*buckets, ("+Inf", seen.count)], seen.sum)
         return families.values()
+
+
+def _family(spec: Spec) -> CounterMetricFamily | HistogramMetricFamily:
+    labels = tuple(spec.labels or {})
+    if isinstance(spec, HistogramSpec):
+        return HistogramMetricFamily(spec.name, spec.sentence, labels=labels)
+    return CounterMetricFamily(spec.name.removesuffix("_total"), spec.sentence, labels=labels)
 
 
 Health = Callable[[], tuple[bool, Mapping[str, object]]]
@@ -52,11 +59,17 @@ def admin_routes(registry: CollectorRegistry, health: Health) -> list[web.RouteD
 
 @asynccontextmanager
 async def serve_admin(
-    host: str, port: int, registry: CollectorRegistry, health: Health
+    host: str,
+    port: int,
+    registry: CollectorRegistry,
+    health: Health,
+    *,
+    routes: Sequence[web.RouteDef] = (),
 ) -> AsyncIterator[None]:
-    """Serves the admin page while the block runs. Raises OSError where the port is taken."""
+    """Serves the admin page while the block runs, with `routes` of the program's own. Raises OSError
+    where the port is taken."""
     app = web.Application()
-    app.add_routes(admin_routes(registry, health))
+    app.add_routes([*admin_routes(registry, health), *routes])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

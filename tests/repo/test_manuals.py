@@ -21,6 +21,7 @@ METRIC_KINDS = {
     "Gauge",
     "GaugeMetricFamily",
     "Histogram",
+    "HistogramSpec",
     "Summary",
 }
 SCRIPTS = sorted(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"])

@@ -2,13 +2,15 @@ import asyncio
 import socket
 import subprocess
 import sys
+from bisect import bisect_left
 from collections.abc import Mapping
 
 import aiohttp
 import pytest
-from prometheus_client import CollectorRegistry
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
 
-from sluice_runtime.counters import CounterSpec, SharedCounters, index_of
+from sluice_runtime.counters import CounterSpec, HistogramSpec, SharedCounters, index_of
 from sluice_runtime.metrics import SharedCountersCollector, parse_exposition, serve_admin
 
 SPECS = (
@@ -42,6 +44,44 @@ def test_what_workers_count_is_summed_and_outlives_them() -> None:
     }
 
 
+BOUNDS = (10, 100)
+OBSERVING = (
+    SPECS[0],
+    HistogramSpec("sluice_wait_seconds", "Waits.", BOUNDS, unit=0.5, labels={"for": "a"}),
+    HistogramSpec("sluice_wait_seconds", "Waits.", BOUNDS, unit=0.5, labels={"for": "b"}),
+    SPECS[1],
+)
+
+
+def test_prometheus_sees_a_histogram_summed_over_workers_and_the_counters_after_it() -> None:
+    counters = SharedCounters(OBSERVING, rows=2)
+    first = index_of(OBSERVING, "sluice_wait_seconds", **{"for": "b"})
+    for row, value in ((0, 3), (0, 10), (1, 11), (1, 100), (1, 101)):
+        cells = counters.row(row)
+        cells[first + bisect_left(BOUNDS, value)] += 1
+        cells[first + len(BOUNDS) + 1] += value
+    counters.row(1)[index_of(OBSERVING, "sluice_answers_total", status="2xx")] += 7
+    registry = CollectorRegistry()
+    registry.register(SharedCountersCollector(counters))
+    samples = dict(parse_exposition(generate_latest(registry).decode()))
+    assert samples == {
+        "sluice_requests_total": 0,
+        'sluice_wait_seconds_bucket{for="a",le="5"}': 0,
+        'sluice_wait_seconds_bucket{for="a",le="50"}': 0,
+        'sluice_wait_seconds_bucket{for="a",le="+Inf"}': 0,
+        'sluice_wait_seconds_count{for="a"}': 0,
+        'sluice_wait_seconds_sum{for="a"}': 0,
+        # A bound is in its own bucket, as Prometheus has it.
+        'sluice_wait_seconds_bucket{for="b",le="5"}': 2,
+        'sluice_wait_seconds_bucket{for="b",le="50"}': 4,
+        'sluice_wait_seconds_bucket{for="b",le="+Inf"}': 5,
+        'sluice_wait_seconds_count{for="b"}': 5,
+        'sluice_wait_seconds_sum{for="b"}': 112.5,
+        'sluice_answers_total{status="2xx"}': 7,
+    }
+    assert counters.totals()['sluice_wait_seconds_count{for="b"}'] == 5
+
+
 def test_a_counter_that_was_never_declared_has_no_place() -> None:
     assert index_of(SPECS, "sluice_answers_total", status="5xx") == 2
     with pytest.raises(KeyError, match="no counter sluice_answers_total"):
@@ -65,11 +105,14 @@ def test_the_admin_page_shows_the_counters_and_says_why_it_is_unwell() -> None:
     def health() -> tuple[bool, Mapping[str, object]]:
         return not facts, facts
 
+    async def more(_: web.Request) -> web.Response:
+        return web.Response(text="of the program's own")
+
     async def look() -> None:
         port = free_port()
         page = f"http://127.0.0.1:{port}"
         async with (
-            serve_admin("127.0.0.1", port, registry, health),
+            serve_admin("127.0.0.1", port, registry, health, routes=[web.get("/more", more)]),
             aiohttp.ClientSession() as session,
         ):
             async with session.get(f"{page}/metrics") as answer:
@@ -77,6 +120,8 @@ def test_the_admin_page_shows_the_counters_and_says_why_it_is_unwell() -> None:
             assert samples['sluice_answers_total{status="2xx"}'] == 5
             async with session.get(f"{page}/healthz") as answer:
                 assert (answer.status, await answer.json()) == (200, {"healthy": True})
+            async with session.get(f"{page}/more") as answer:
+                assert await answer.text() == "of the program's own"
             facts["map"] = "none yet"
             async with session.get(f"{page}/healthz") as answer:
                 expected = {"healthy": False, "map": "none yet"}

@@ -32,7 +32,37 @@ KERNEL_TLS = 24
 ACCEPT_FAILURES = 25
 WORKER_RESTARTS = 26
 
-CELLS = 27
+TTFB_FIRST = 27  # the first of its buckets, see TTFB_BOUNDS_US
+TTFB_SUM_US = 43
+SEND_STALLS = 44
+SHED_DISK_BUSY = 45
+SHED_READ_AHEAD_FULL = 46
+RESPONSES_FROM_MEMORY = 47
+RESPONSES_FROM_DISK = 48
+BYTES_FROM_MEMORY = 49
+BYTES_FROM_DISK = 50
+READ_AHEADS = 51
+READ_AHEAD_BYTES = 52
+READ_AHEADS_REFUSED = 53
+READ_AHEADS_FAILED = 54
+MEMO_HITS = 55
+RECORDS_WRITTEN = 56
+RECORDS_FAILED = 57
+RECORDS_DROPPED = 58
+RECORDS_SAMPLED_OUT = 59
+CMCD_PAIRS_DROPPED = 60
+
+CELLS = 61
+
+# Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
+# read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.
+# A worker observes with
+# `row[TTFB_FIRST + bisect_left(TTFB_BOUNDS_US, us)] += 1; row[TTFB_SUM_US] += us`.
+TTFB_BOUNDS_US = (
+    *(50, 100, 250, 500),
+    *(1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000),
+    *(1_000_000, 5_000_000),
+)
 
 # The cell of a status is RESPONSES[status // 100].
 RESPONSES = (-1, -1, RESPONSES_2XX, RESPONSES_3XX, RESPONSES_4XX, RESPONSES_5XX)
