@@ -175,7 +175,7 @@ HEAD = b"GET /film/v1/small.txt HTTP/1.1\r\nHost: a\r\n"
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40, 400),
         (b"GET /film/v1/small.txt HTTP/1.1\r\n\r\n", 400),
         (HEAD + b"Host: b\r\n\r\n", 400),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
         (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
         (HEAD + b"Content-Length: five\r\n\r\n", 400),
