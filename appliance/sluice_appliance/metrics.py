@@ -1,7 +1,6 @@
 """What an appliance counts, each with a sentence that an operator can act on.
 
-The serving workers' counters stand in the order of `serving/tally.py`: one row of cells for each
-worker and one, the last, for the pool that keeps them.
+The serving workers' counters stand in the order of `serving/tally.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,11 +16,13 @@ _RESPONSES = (
 )
 _REFUSED = (
     "Requests and connections refused, by reason; `connections` means the box needs more workers"
-    " or fewer clients, `storage` that a disk or an object on it cannot be read."
+    " or fewer clients, `client_connections` that one network opens more than its share, `storage`"
+    " that a disk or an object on it cannot be read."
 )
 _TIMEOUTS = (
     "Connections closed for being slow, by what was waited for; `head` in numbers is an attack or a"
-    " broken client, `write` a path that carries nothing."
+    " broken client, `write` a path that carries nothing, `pace` one that trickles while connections"
+    " run out."
 )
 
 _SHED = (
@@ -39,6 +40,29 @@ _RECORDS = (
     "Access records, by what became of them: `failed` means that the file cannot be written, `dropped`"
     " that the disk of the log is slower than the requests; `sampled_out` are told of by the weight of"
     " those written."
+)
+_TOKENS = (
+    "Tokens of requests, by whether the worker had verified them before; many `new` ones cost CPU, and"
+    " are players that get a token for each request, or a flood."
+)
+_TOKENS_REFUSED = (
+    "Requests answered 403, by what was wrong: `unknown_key` means that keys do not reach this box or"
+    " its clock is wrong, as do many `expired` and `not_yet`; `forged` and `wrong_path` are somebody"
+    " trying; `unsupported` is a signer that asks what is not kept here, which the log names."
+)
+# In the order of `serving.tokens.claims.Reason`.
+_TOKEN_REASONS = (
+    "missing",
+    "malformed",
+    "unknown_key",
+    "forged",
+    "expired",
+    "not_yet",
+    "wrong_path",
+    "wrong_host",
+    "wrong_issuer",
+    "wrong_audience",
+    "unsupported",
 )
 
 SERVING: tuple[Spec, ...] = (
@@ -157,6 +181,32 @@ SERVING: tuple[Spec, ...] = (
         "Pairs of what players tell of themselves (CMCD) that could not be read or were too large; a"
         " player or a URL signer garbles them.",
     ),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "client_connections"}),
+    CounterSpec("sluice_appliance_timeouts_total", _TIMEOUTS, {"waiting_for": "pace"}),
+    CounterSpec(
+        "sluice_appliance_worker_replacements_total",
+        "Workers replaced because they were told to be: a new certificate, a new version.",
+    ),
+    CounterSpec(
+        "sluice_appliance_worker_replacements_failed_total",
+        "Replacements given up, the log says why; the workers from before serve on.",
+    ),
+    CounterSpec("sluice_appliance_tokens_total", _TOKENS, {"found": "verified_before"}),
+    CounterSpec("sluice_appliance_tokens_total", _TOKENS, {"found": "new"}),
+    CounterSpec(
+        "sluice_appliance_token_evictions_total",
+        "Verified tokens forgotten to make room; beside many `new` ones, more tokens are in use than a"
+        " worker keeps.",
+    ),
+    *(
+        CounterSpec("sluice_appliance_tokens_refused_total", _TOKENS_REFUSED, {"reason": reason})
+        for reason in _TOKEN_REASONS
+    ),
+    CounterSpec(
+        "sluice_appliance_popularity_lost_total",
+        "Requests that count for no object, because more objects are asked for at a time than there"
+        " are slots; placement sees that much less of the demand.",
+    ),
 )
 
 
@@ -239,8 +289,9 @@ def supervisor_counters() -> SharedCounters:
 
 
 def serving_counters(workers: int) -> SharedCounters:
-    """The counters of a pool of so many workers; its last row is the pool's own."""
-    return SharedCounters(SERVING, rows=workers + 1)
+    """The counters of a pool of so many workers: two rows for each, as the one that it replaces works
+    beside it for a while, and the last row for the pool itself."""
+    return SharedCounters(SERVING, rows=2 * workers + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,7 +91,7 @@ class Exited:
 
 
 class Keeper:
-    """Runs one child and starts it again whenever it ends, until `run` is cancelled."""
+    """Runs one child and starts it again whenever it ends, until it is retired or `run` is cancelled."""
 
     def __init__(
         self,
@@ -107,10 +107,17 @@ class Keeper:
         self._backoff = backoff
         self._clock = clock
         self._on_event = on_event
+        self._retired = asyncio.Event()
+
+    def retire(self, number: signal.Signals) -> None:
+        """Tells the child once, by a signal, to end in its own time; `run` returns when it has ended."""
+        self._retired.set()
+        if self.pid is not None:
+            _signal_group(self.pid, number, only_leader=True)
 
     async def run(self) -> None:
         failures = 0
-        while True:
+        while not self._retired.is_set():
             started_at = self._clock()
             process = await self._start()
             self.pid = process.pid
@@ -123,12 +130,15 @@ class Keeper:
             finally:
                 self.pid = None
             _signal_group(process.pid, signal.SIGKILL)
+            if self._retired.is_set():
+                return
             ran_s = self._clock() - started_at
             failures = self._backoff.failures_after(ran_s, failures)
             delay_s = self._backoff.delay_s(failures)
             self.restarts += 1
             self._on_event(Exited(self.spec.name, process.pid, returncode, ran_s, delay_s))
-            await asyncio.sleep(delay_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._retired.wait(), delay_s)
 
     async def _start(self) -> asyncio.subprocess.Process:
         log = None if self.spec.log_path is None else self.spec.log_path.open("ab")

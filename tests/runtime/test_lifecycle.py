@@ -26,6 +26,17 @@ pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
 while True:
     time.sleep(600)
 """
+RETIRES = """
+import os, pathlib, signal, sys, time
+def leave(number, frame):
+    time.sleep(0.1)
+    print("in my own time")
+    sys.exit()
+signal.signal(signal.SIGQUIT, leave)
+pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}\\n")
+while True:
+    time.sleep(600)
+"""
 KEPT = """
 import os, pathlib, sys, time
 from sluice_runtime.lifecycle import die_with_keeper
@@ -136,6 +147,55 @@ def test_a_child_that_ignores_sigterm_is_killed_when_its_time_is_over(tmp_path: 
         return pid
 
     assert not alive(asyncio.run(run()))
+
+
+def test_a_child_that_is_retired_ends_in_its_own_time_and_none_takes_its_place(
+    tmp_path: Path,
+) -> None:
+    events: list[Started | Exited] = []
+
+    async def run() -> Keeper:
+        keeper = keeper_of(RETIRES, tmp_path / "pid", events)
+        running = asyncio.ensure_future(keeper.run())
+        await asyncio.to_thread(pid_in, tmp_path / "pid")
+        keeper.retire(signal.SIGQUIT)
+        async with asyncio.timeout(DEADLINE_S):
+            await running
+        return keeper
+
+    keeper = asyncio.run(run())
+    assert (tmp_path / "pid.log").read_text() == "in my own time\n"
+    assert [type(event) for event in events] == [Started]
+    assert keeper.restarts == 0
+
+
+def test_a_child_that_is_retired_while_it_waits_to_start_again_does_not_start(
+    tmp_path: Path,
+) -> None:
+    events: list[Started | Exited] = []
+
+    async def run() -> None:
+        ended = asyncio.Event()
+
+        def heard(event: Started | Exited) -> None:
+            events.append(event)
+            if isinstance(event, Exited):
+                ended.set()
+
+        keeper = Keeper(
+            ProcessSpec("child", (sys.executable, "-c", "")),
+            backoff=Backoff(initial_s=3600.0, longest_s=3600.0),
+            clock=time.monotonic,
+            on_event=heard,
+        )
+        running = asyncio.ensure_future(keeper.run())
+        async with asyncio.timeout(DEADLINE_S):
+            await ended.wait()
+            keeper.retire(signal.SIGQUIT)
+            await running
+
+    asyncio.run(run())
+    assert [type(event) for event in events] == [Started, Exited]
 
 
 def test_what_a_child_says_is_in_its_log_and_its_exit_is_told_as_it_was(tmp_path: Path) -> None:

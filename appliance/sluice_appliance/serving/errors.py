@@ -11,3 +11,7 @@ class AddressRefused(ServingRefused):
 
 class TlsFilesRefused(ServingRefused):
     """The certificate and key cannot be used."""
+
+
+class WorkerNotReplaced(ServingRefused):
+    """A new worker did not come to accept; the one that it was to replace serves on."""

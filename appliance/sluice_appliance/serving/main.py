@@ -19,8 +19,8 @@ from time import monotonic, time
 import uvloop
 
 from sluice_appliance.metrics import SERVING
-from sluice_appliance.serving.limits import Limits
-from sluice_appliance.serving.ready import READY
+from sluice_appliance.serving.limits import Limits, retiring
+from sluice_appliance.serving.ready import READY, RETIRE
 from sluice_appliance.serving.tls import TlsFiles, server_context
 from sluice_appliance.serving.worker import Worker, within_descriptors
 from sluice_runtime import lifecycle
@@ -57,11 +57,35 @@ async def _main(arguments: argparse.Namespace) -> None:
     gc.freeze()
     with lifecycle.stop_signals() as stop:
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(worker.run(stop))
-            # One turn of the loop: the listener is being listened to.
+            serving = tasks.create_task(_serve(worker, stop))
+            # Two turns of the loop: the listener is being listened to.
+            await asyncio.sleep(0)
             await asyncio.sleep(0)
             os.write(arguments.ready, READY.pack(os.getpid()))
             await serving
+
+
+async def _serve(worker: Worker, stop: asyncio.Event) -> None:
+    """Until told to stop, or that another has taken over; the first may come while the second lasts."""
+    leave = asyncio.Event()
+    limits = worker.limits
+
+    def retire() -> None:
+        worker.limits = retiring(limits)
+        leave.set()
+
+    asyncio.get_running_loop().add_signal_handler(RETIRE, retire)
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(worker.run(leave))
+        stopping = tasks.create_task(stop.wait())
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if leave.is_set():
+            worker.limits = limits
+            await asyncio.wait((serving,), timeout=limits.drain_s)
+            serving.cancel()
+        leave.set()
+        await asyncio.wait((serving,))
+        stopping.cancel()
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:

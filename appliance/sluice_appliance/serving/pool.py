@@ -2,7 +2,8 @@
 
 Each worker has a listening socket of its own on the same address (SO_REUSEPORT: the kernel spreads
 clients over them). The sockets belong to the pool: when a worker dies, those who knock meanwhile wait
-in its queue for the one that takes its place, and are not refused.
+in its queue for the one that takes its place, and are not refused. A worker is replaced the same way:
+its successor accepts from the same queue before it is told to go, so that nobody is ever refused.
 """
 
 import asyncio
@@ -11,12 +12,12 @@ import os
 import socket
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.errors import AddressRefused
+from sluice_appliance.serving.errors import AddressRefused, ServingRefused, WorkerNotReplaced
 from sluice_appliance.serving.limits import Limits
-from sluice_appliance.serving.ready import READY
+from sluice_appliance.serving.ready import READY, RETIRE
 from sluice_appliance.serving.tls import TlsFiles, server_context
 from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
@@ -32,13 +33,47 @@ SEND_BUFFER_BYTES = 256 * 1024
 BACKLOG = 4096
 # A lone death is mended at once; a worker that cannot start is tried again a few times a minute.
 BACKOFF = Backoff(initial_s=0.05, longest_s=5.0, calm_s=10.0)
+# How long a successor may take to accept; alone on its core it takes a quarter of a second.
+READY_S = 15.0
+# Beyond what a worker is allowed, before it is killed.
+_STOP_MARGIN_S = 5.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """One worker's place: its socket, who serves there, and who served there before and still drains."""
+
+    number: int
+    listener: socket.socket
+    keeper: Keeper
+    keeping: asyncio.Task[None]
+    # Even and odd ones count in rows of their own: a worker and its predecessor work side by side.
+    generation: int = 0
+    predecessor: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Successor:
+    """A worker that is to take a place and has not said yet that it accepts."""
+
+    keeper: Keeper
+    arrived: asyncio.Future[None]
+
+    def arrives(self) -> None:
+        if not self.arrived.done():
+            self.arrived.set_result(None)
+
+    def fails(self, reason: str) -> None:
+        if not self.arrived.done():
+            self.arrived.set_exception(WorkerNotReplaced(reason))
 
 
 class ServingPool:
     """Serves the store at `store_root`, with `counters` from `metrics.serving_counters(workers)`.
 
-    pool.bind()        # raises AddressRefused or TlsFilesRefused, before anything is started
-    await pool.run()   # until cancelled
+    pool.bind()           # raises AddressRefused or TlsFilesRefused, before anything is started
+    await pool.run()      # until cancelled
+    await pool.replace()  # meanwhile: new workers with the files as they are now
     """
 
     def __init__(
@@ -58,9 +93,19 @@ class ServingPool:
         self._counters = counters
         self._limits = limits or Limits()
         self._listeners: list[socket.socket] = []
-        self._keepers: list[Keeper] = []
+        self._places: list[_Place] = []
+        self._tasks = asyncio.TaskGroup()
+        # Where workers write that they accept.
+        self._ready_pipe = -1
         self._ready: set[int] = set()
         self._accepting = asyncio.Event()
+        # One place after the other, whoever asks.
+        self._replacing = asyncio.Lock()
+        self._successor: _Successor | None = None
+        # Workers that ended by themselves; those that were replaced did not.
+        self.restarts = 0
+        # Told by an operator: it serves on, and says in its health that new clients should go elsewhere.
+        self.draining = False
 
     @property
     def address(self) -> Address:
@@ -68,17 +113,13 @@ class ServingPool:
         host, port, *_ = self._listeners[0].getsockname()
         return Address(host, port)
 
-    @property
-    def restarts(self) -> int:
-        return sum(keeper.restarts for keeper in self._keepers)
-
     def worker_pids(self) -> list[int]:
-        """The processes that serve now."""
-        return [keeper.pid for keeper in self._keepers if keeper.pid is not None]
+        """The processes that accept now; those that were replaced and still drain are not among them."""
+        return [place.keeper.pid for place in self._places if place.keeper.pid is not None]
 
     def accepting(self) -> bool:
         """Whether a worker is there to answer."""
-        return any(keeper.pid in self._ready for keeper in self._keepers)
+        return any(place.keeper.pid in self._ready for place in self._places)
 
     async def until_accepting(self) -> None:
         """Returns when the first worker has said that it is ready."""
@@ -106,26 +147,19 @@ class ServingPool:
         """Keeps the workers alive until cancelled, then lets them end what they began."""
         if not self._listeners:
             self.bind()
-        reads, writes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        reads, self._ready_pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         loop = asyncio.get_running_loop()
         loop.add_reader(reads, self._hear, reads)
-        self._keepers = [
-            Keeper(
-                self._spec(row, listener, writes),
-                backoff=BACKOFF,
-                clock=loop.time,
-                on_event=self._note,
-            )
-            for row, listener in enumerate(self._listeners)
-        ]
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for keeper in self._keepers:
-                    tasks.create_task(keeper.run())
+            async with self._tasks:
+                for number, listener in enumerate(self._listeners):
+                    keeper = self._keeper(number, listener, generation=0)
+                    keeping = self._tasks.create_task(keeper.run())
+                    self._places.append(_Place(number, listener, keeper, keeping))
         finally:
             loop.remove_reader(reads)
             os.close(reads)
-            os.close(writes)
+            os.close(self._ready_pipe)
             self.close()
 
     def close(self) -> None:
@@ -134,11 +168,67 @@ class ServingPool:
             listener.close()
         self._listeners.clear()
 
+    # --- replacing --------------------------------------------------------------------------------
+
+    async def replace(self) -> None:
+        """New workers, one after the other; each begins before the one that it replaces ends.
+
+        Raises TlsFilesRefused or WorkerNotReplaced; whoever was not replaced serves on.
+        """
+        async with self._replacing:
+            try:
+                if self._tls is not None:
+                    server_context(self._tls)
+                for place in self._places:
+                    await self._replace(place)
+            except ServingRefused:
+                self._count(tally.WORKER_REPLACEMENTS_FAILED)
+                raise
+
+    async def _replace(self, place: _Place) -> None:
+        if place.predecessor is not None:
+            # Two at a time serve in one place: a third would count where the first still does.
+            await asyncio.wait([place.predecessor])
+        keeper = self._keeper(place.number, place.listener, place.generation + 1)
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._successor = _Successor(keeper, arrived)
+        keeping = self._tasks.create_task(keeper.run())
+        try:
+            async with asyncio.timeout(READY_S):
+                await arrived
+        except BaseException as error:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            if isinstance(error, TimeoutError):
+                raise WorkerNotReplaced(
+                    f"{keeper.spec.name} did not accept within {READY_S:g} s"
+                ) from None
+            raise
+        finally:
+            self._successor = None
+        leaving = self._see_off(place.keeper, place.keeping)
+        place.keeper, place.keeping = keeper, keeping
+        place.generation += 1
+        place.predecessor = self._tasks.create_task(leaving)
+        self._count(tally.WORKER_REPLACEMENTS)
+
+    async def _see_off(self, keeper: Keeper, keeping: "asyncio.Task[None]") -> None:
+        """Lets a worker end what it serves, and ends it where it takes too long."""
+        log.info("serving_worker_retires", worker=keeper.spec.name, pid=keeper.pid)
+        keeper.retire(RETIRE)
+        await asyncio.wait([keeping], timeout=self._limits.retire_s + _STOP_MARGIN_S)
+        keeping.cancel()
+
+    # --- hearing of workers -----------------------------------------------------------------------
+
     def _hear(self, reads: int) -> None:
         """A worker's process id says that it accepts."""
         said = os.read(reads, 64 * READY.size)
         self._ready.update(pid for (pid,) in READY.iter_unpack(said))
         self._accepting.set()
+        successor = self._successor
+        if successor is not None and successor.keeper.pid in self._ready:
+            successor.arrives()
 
     def _note(self, event: Started | Exited) -> None:
         match event:
@@ -146,7 +236,12 @@ class ServingPool:
                 log.info("serving_worker_started", worker=event.name, pid=event.pid)
             case Exited():
                 self._ready.discard(event.pid)
-                self._counters.row(self._workers)[tally.WORKER_RESTARTS] += 1
+                successor = self._successor
+                if successor is not None and successor.keeper.spec.name == event.name:
+                    successor.fails(f"{event.name} ended with {event.returncode} at its start")
+                    return
+                self.restarts += 1
+                self._count(tally.WORKER_RESTARTS)
                 log.error(
                     "serving_worker_ended",
                     worker=event.name,
@@ -155,23 +250,35 @@ class ServingPool:
                     restart_in_s=event.restart_in_s,
                 )
 
-    def _spec(self, row: int, listener: socket.socket, ready: int) -> ProcessSpec:
+    def _count(self, cell: int) -> None:
+        self._counters.row(self._counters.rows - 1)[cell] += 1
+
+    def _keeper(self, number: int, listener: socket.socket, generation: int) -> Keeper:
+        return Keeper(
+            self._spec(number, listener, generation),
+            backoff=BACKOFF,
+            clock=asyncio.get_running_loop().time,
+            on_event=self._note,
+        )
+
+    def _spec(self, number: int, listener: socket.socket, generation: int) -> ProcessSpec:
+        row = number + self._workers * (generation % 2)
         argv = [
             *(sys.executable, "-m", "sluice_appliance.serving.main"),
             *("--listener", str(listener.fileno())),
             *("--counters", str(self._counters.descriptor)),
             *("--row", str(row), "--rows", str(self._counters.rows)),
-            *("--ready", str(ready)),
+            *("--ready", str(self._ready_pipe)),
             *("--store", self._root),
             *("--limits", json.dumps(asdict(self._limits))),
         ]
         if self._tls is not None:
             argv += ["--tls-cert", str(self._tls.certificate), "--tls-key", str(self._tls.key)]
         return ProcessSpec(
-            name=f"serving-{row}",
+            name=f"serving-{number}.{generation}",
             argv=tuple(argv),
-            pass_fds=(listener.fileno(), self._counters.descriptor, ready),
-            stop_timeout_s=self._limits.drain_s + 5.0,
+            pass_fds=(listener.fileno(), self._counters.descriptor, self._ready_pipe),
+            stop_timeout_s=self._limits.drain_s + _STOP_MARGIN_S,
         )
 
 

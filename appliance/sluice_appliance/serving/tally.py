@@ -51,8 +51,17 @@ RECORDS_FAILED = 57
 RECORDS_DROPPED = 58
 RECORDS_SAMPLED_OUT = 59
 CMCD_PAIRS_DROPPED = 60
+REFUSED_CLIENT_CONNECTIONS = 61
+TIMEOUT_PACE = 62
+WORKER_REPLACEMENTS = 63
+WORKER_REPLACEMENTS_FAILED = 64
+TOKEN_HITS = 65
+TOKEN_MISSES = 66
+TOKEN_EVICTIONS = 67
+TOKEN_REFUSED_FIRST = 68  # one for each `tokens.claims.Reason`, in its order
+POPULARITY_LOST = 79
 
-CELLS = 61
+CELLS = 80
 
 # Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
 # read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.
