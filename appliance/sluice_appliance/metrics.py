@@ -17,7 +17,8 @@ _RESPONSES = (
 _REFUSED = (
     "Requests and connections refused, by reason; `connections` means the box needs more workers"
     " or fewer clients, `client_connections` that one network opens more than its share, `storage`"
-    " that a disk or an object on it cannot be read."
+    " that a disk or an object on it cannot be read, `range` that clients ask beyond objects or for"
+    " absurdly many parts, `loop` that another CDN is led round in a circle."
 )
 _TIMEOUTS = (
     "Connections closed for being slow, by what was waited for; `head` in numbers is an attack or a"
@@ -207,6 +208,8 @@ SERVING: tuple[Spec, ...] = (
         "Requests that count for no object, because more objects are asked for at a time than there"
         " are slots; placement sees that much less of the demand.",
     ),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "range"}),
+    CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "loop"}),
 )
 
 

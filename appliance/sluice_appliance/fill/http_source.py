@@ -20,14 +20,18 @@ class HttpSources:
         self._session = session
 
     @staticmethod
-    def open_session() -> aiohttp.ClientSession:
-        """No time limit of its own (the fetcher has the stall limit), nothing decoded on the way."""
+    def open_session(appliance: str | None = None) -> aiohttp.ClientSession:
+        """No time limit of its own (the fetcher has the stall limit), nothing decoded on the way. Each
+        request names the box that asks, so that one that comes back to it is known (RFC 8586)."""
+        headers = {"Accept-Encoding": "identity", "User-Agent": "sluice-appliance"}
+        if appliance is not None:
+            headers["CDN-Loop"] = appliance
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_BYTES,
-            headers={"Accept-Encoding": "identity", "User-Agent": "sluice-appliance"},
+            headers=headers,
         )
 
     async def read(self, source: Source, wanted: ObjectHeader, offset: int) -> AsyncIterator[bytes]:

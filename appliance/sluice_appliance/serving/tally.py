@@ -60,8 +60,10 @@ TOKEN_MISSES = 66
 TOKEN_EVICTIONS = 67
 TOKEN_REFUSED_FIRST = 68  # one for each `tokens.claims.Reason`, in its order
 POPULARITY_LOST = 79
+REFUSED_RANGE = 80
+REFUSED_LOOP = 81
 
-CELLS = 80
+CELLS = 82
 
 # Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
 # read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.
@@ -75,3 +77,13 @@ TTFB_BOUNDS_US = (
 
 # The cell of a status is RESPONSES[status // 100].
 RESPONSES = (-1, -1, RESPONSES_2XX, RESPONSES_3XX, RESPONSES_4XX, RESPONSES_5XX)
+
+# The cell of a refusal by its status; what is not here is told by its class alone.
+REFUSED = {
+    400: REFUSED_MALFORMED,
+    413: REFUSED_BODY_TOO_LARGE,
+    414: REFUSED_TARGET_TOO_LONG,
+    416: REFUSED_RANGE,
+    431: REFUSED_HEAD_TOO_LARGE,
+    508: REFUSED_LOOP,
+}

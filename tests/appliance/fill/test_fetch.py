@@ -188,3 +188,11 @@ def test_a_session_decodes_nothing_on_the_way() -> None:
             assert session.auto_decompress is False
 
     asyncio.run(look())
+
+
+def test_what_a_box_asks_of_a_source_names_the_box() -> None:
+    async def look() -> None:
+        async with HttpSources.open_session("a-1") as session:
+            assert session.headers["CDN-Loop"] == "a-1"
+
+    asyncio.run(look())
