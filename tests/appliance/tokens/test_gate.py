@@ -24,7 +24,7 @@ from sluice_appliance.metrics import SERVING
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.tokens import gate as gates
 from sluice_appliance.serving.tokens.claims import TOKEN_BYTES_MAX, Reason, Refusal
-from sluice_appliance.serving.tokens.gate import CLOCK_SKEW_S, Demand, Gate, Permit, Policy
+from sluice_appliance.serving.tokens.gate import CLOCK_SKEW_S, Demand, Gate, Policy
 from sluice_appliance.serving.tokens.keys import KeySet
 from sluice_runtime.counters import CounterSpec, SharedCounters, index_of
 
@@ -54,7 +54,7 @@ class Judged:
     def says(self, target: bytes, now: float = NOW, host: bytes = HOST) -> bytes | Reason:
         """The path that is permitted, or why there is none."""
         answer = self.gate.judge(target, host, now)
-        return answer.target if isinstance(answer, Permit) else answer.reason
+        return answer.reason if isinstance(answer, Refusal) else answer
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,18 @@ def test_memory_of_tokens_is_bounded_and_those_in_use_stay(monkeypatch: pytest.M
     assert judged.row[tally.TOKEN_MISSES] == 21
     assert judged.row[tally.TOKEN_EVICTIONS] >= 8
     assert len(judged.gate._young) + len(judged.gate._old) <= 8
+
+
+def test_memory_of_targets_is_bounded_and_they_are_found_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gates, "PERMITS_MAX", 4)
+    judged = Judged()
+    for number in range(10):
+        assert judged.says(in_path(TOKEN, b"/v1/%d.mp4" % number)) == b"/film/v1/%d.mp4" % number
+    assert judged.row[tally.TOKEN_EVICTIONS] == 8
+    assert judged.row[tally.TOKEN_MISSES] == 1
+    assert len(judged.gate._permits) <= 4
 
 
 def test_a_forged_token_takes_no_room_from_true_ones() -> None:

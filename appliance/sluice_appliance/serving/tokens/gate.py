@@ -1,19 +1,18 @@
 """Decides for each request whether its token permits it.
 
-A token is verified once and then found by its bytes; of a request that brings a known token, its times
-and the beginning of its path are compared again, and every other rule where it has any. That is
-REPLACED us for a known token, 90 us for a new one signed with ES256, 12 us with HS256
-(tests/appliance/tokens/cost.py).
+A request that was permitted before (a player asks for range after range of a file) pays one look-up by
+its target and a comparison of times. Otherwise its token is found by its bytes, and what it asks of the
+URI is judged; a token that is new is verified. Figures: tests/appliance/tokens/cost.py.
 """
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.tokens.cat import open_cat
 from sluice_appliance.serving.tokens.claims import (
     TOKEN_BYTES_MAX,
+    Asked,
     Reason,
     Refusal,
     Rule,
@@ -32,11 +31,14 @@ from sluice_appliance.serving.tokens.uri_signing import open_jwt
 # Twice as many are kept: two generations, of which the older goes when the younger is full. A viewer
 # has one token for hours, and a worker at most 16,000 connections.
 GENERATION_TOKENS_MAX = 16_384
+# A player asks for range after range of a few files. Beyond it all are forgotten: each costs a few
+# microseconds to find again, and is a KiB at most.
+PERMITS_MAX = 32_768
 # How far the clocks of who signs and of this box may be apart.
 CLOCK_SKEW_S = 30.0
 
-_AS_PARAMETER = b";" + CAT_PARAMETER + b"="
-_AS_QUERY = b"?" + CAT_PARAMETER + b"="
+# Without it no target has a token.
+_PARAMETER = b"="
 _CELLS = {reason: tally.TOKEN_REFUSED_FIRST + at for at, reason in enumerate(Reason)}
 
 
@@ -61,12 +63,6 @@ class Policy:
     clock_skew_s: float = CLOCK_SKEW_S
 
 
-class Permit(NamedTuple):
-    """The request may be answered: `target` is its path, without token and query."""
-
-    target: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class _Held:
     """A token that was verified, and when it may be used, clock skew allowed."""
@@ -79,6 +75,17 @@ class _Held:
     # Why it cannot be used after `until`: its own time, or its key's.
     ended: Reason
 
+    def refuses(self, asked: Asked) -> Refusal | None:
+        """Whether the token is for another URI."""
+        if not asked.path.startswith(self.path_prefix):
+            begins = self.path_prefix[:80].decode(errors="replace")
+            return Refusal(Reason.WRONG_PATH, f"the token is for {begins!r}")
+        for rule in self.rules:
+            reason = rule.refuses(asked)
+            if reason is not None:
+                return Refusal(reason, "the token is for another URI")
+        return None
+
 
 class Gate:
     """Judges requests. `row` is a worker's row of counters."""
@@ -89,44 +96,41 @@ class Gate:
         self._row = row
         self._young: dict[bytes, _Held] = {}
         self._old: dict[bytes, _Held] = {}
+        # Targets that were permitted whatever the host: from when to when, and their path.
+        self._permits: dict[bytes, tuple[float, float, bytes]] = {}
         self.required = _required(policy.demand, keys)
 
     def renew(self, keys: KeySet) -> None:
         """Takes another key set; tokens of keys that are the same as before stay verified."""
         self._young = _of_same_keys(self._young, keys)
         self._old = _of_same_keys(self._old, keys)
+        self._permits.clear()
         self._keys = keys
         self.required = _required(self._policy.demand, keys)
 
-    def judge(self, target: bytes, host: bytes, now: float) -> Permit | Refusal:
-        """`target` as in the request line, `host` as in its field, `now` in seconds since 1970.
+    def judge(self, target: bytes, host: bytes, now: float) -> bytes | Refusal:
+        """What to answer: the target without its token, or why there is none.
 
-        Where no token is required, one that is there is taken off and not looked at.
+        `target` as in the request line, `host` as in its field, `now` in seconds since 1970. Where no
+        token is required, one that is there is taken off and not looked at.
         """
-        # Nearly every request: a token of ours, known, whose one rule is how the path begins.
-        folder, mark, rest = target.partition(_AS_PARAMETER)
-        if mark:
-            token, _, rest = rest.partition(b"/")
-            path = (folder + b"/" + rest).partition(b"?")[0]
-        else:
-            path, _, token = target.partition(_AS_QUERY)
-        held = self._young.get(token)
-        if (
-            (held is not None and held.since <= now < held.until and not held.rules)
-            and (path.startswith(held.path_prefix) and b"%" not in path and path[:1] == b"/")
-            and self.required
-        ):
-            self._row[tally.TOKEN_HITS] += 1
-            return Permit(path)
+        permit = self._permits.get(target)
+        if permit is not None:
+            since, until, path = permit
+            if since <= now < until:
+                self._row[tally.TOKEN_HITS] += 1
+                return path
+        elif not self.required and _PARAMETER not in target:
+            return target
         return self._judge_carefully(target, host, now)
 
-    def _judge_carefully(self, target: bytes, host: bytes, now: float) -> Permit | Refusal:
-        target, authority = split_absolute(target, host)
-        found = find_token(target)
-        bare = target if found is None else found.bare
+    def _judge_carefully(self, target: bytes, host: bytes, now: float) -> bytes | Refusal:
+        origin_form, authority = split_absolute(target, host)
+        found = find_token(origin_form)
+        bare = origin_form if found is None else found.bare
         path = bare.partition(b"?")[0]
         if not self.required:
-            return Permit(path)
+            return path
         if found is None:
             return self._refuse(Refusal(Reason.MISSING, "the request has no token"))
         try:
@@ -137,15 +141,12 @@ class Gate:
             return self._refuse(Refusal(Reason.NOT_YET, f"in {held.since - now:.0f} s"))
         if now >= held.until:
             return self._refuse(Refusal(held.ended, f"ended {now - held.until:.0f} s ago"))
-        asked = read_uri(self._policy.scheme, authority, bare)
-        if not asked.path.startswith(held.path_prefix):
-            begins = held.path_prefix[:80].decode(errors="replace")
-            return self._refuse(Refusal(Reason.WRONG_PATH, f"the token is for {begins!r}"))
-        for rule in held.rules:
-            reason = rule.refuses(asked)
-            if reason is not None:
-                return self._refuse(Refusal(reason, "the token is for another URI"))
-        return Permit(path)
+        refusal = held.refuses(read_uri(self._policy.scheme, authority, bare))
+        if refusal is not None:
+            return self._refuse(refusal)
+        if not held.rules:
+            self._remember(target, (held.since, held.until, path))
+        return path
 
     def _look_up(self, found: Found) -> _Held:
         """The token as it was verified, now or before. Raises TokenRefused."""
@@ -180,6 +181,12 @@ class Gate:
             self._row[tally.TOKEN_EVICTIONS] += len(self._old)
             self._old, self._young = self._young, {}
         self._young[token] = held
+
+    def _remember(self, target: bytes, permit: tuple[float, float, bytes]) -> None:
+        if len(self._permits) >= PERMITS_MAX:
+            self._row[tally.TOKEN_EVICTIONS] += len(self._permits)
+            self._permits.clear()
+        self._permits[target] = permit
 
     def _refuse(self, refusal: Refusal) -> Refusal:
         self._row[_CELLS[refusal.reason]] += 1
