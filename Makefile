@@ -12,12 +12,14 @@ STATE ?= state
 JOBS ?= 2
 
 # What the tests drive beside Python: a browser, an HTTP peer and its load, DNS clients.
-TEST_PACKAGES := chromium nginx-light wrk dnsperf bind9-dnsutils
-TEST_TOOLS := chromium:chromium nginx:nginx-light wrk:wrk dnsperf:dnsperf dig:bind9-dnsutils
+TEST_PACKAGES := chromium nginx-light wrk dnsperf bind9-dnsutils openssl
+TEST_TOOLS := chromium:chromium nginx:nginx-light wrk:wrk dnsperf:dnsperf dig:bind9-dnsutils openssl:openssl
+# Whom the serving benchmarks measure beside nginx; `make test` does without.
+PEER_TOOLS := varnishd:varnish traffic_server:trafficserver h2o:h2o caddy:caddy
 
 SOURCES := appliance cli control_plane control_services dns encoder runtime protos tests
 
-.PHONY: help up test check fast-tests scenarios lint format protos web setup test-tools bench-serving bench-dns clean
+.PHONY: help up test check fast-tests scenarios test-lab lint format protos web setup test-tools bench-serving bench-serving-full bench-dns clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -30,7 +32,7 @@ test: setup web test-tools lint web-tests fast-tests scenarios ## everything tha
 check: setup lint fast-tests ## the quick gate: format, lint, types, import contracts, protos, fast tests
 
 fast-tests: setup
-	@$(BIN)/pytest -q -n $(JOBS) -m "not scenario"
+	@$(BIN)/pytest -q -n $(JOBS) -m "not scenario and not lab"
 
 .PHONY: web-tests bench-tools
 web-tests: web
@@ -39,6 +41,9 @@ web-tests: web
 # Real processes share ports, cores and clocks: one at a time.
 scenarios: setup web test-tools
 	@$(BIN)/pytest -q -m scenario
+
+test-lab: setup test-tools ## what takes minutes or root: long loads, links of other networks
+	@$(BIN)/pytest -q -s -m lab
 
 lint: setup
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "make: run 'make format'"; exit 1; }
@@ -53,9 +58,22 @@ format: setup ## format and mend what a tool can
 protos: setup ## write protos/generated anew
 	@$(BIN)/python protos/generate.py
 
-bench-serving: setup test-tools ## one serving worker beside nginx, interleaved; prints a table
-	@mkdir -p bench-results
-	@$(BIN)/python tests/benchmarks/serving/bench.py --json bench-results/serving.json $(BENCH)
+SERVING := $(BIN)/python tests/benchmarks/serving
+RESULTS := bench-results
+
+bench-serving: setup test-tools peer-tools ## one serving core beside nginx and its peers, in turns; prints a table
+	@$(SERVING)/bench.py --json $(RESULTS)/serving.json $(BENCH)
+
+# The rest of the matrix, and what a table of requests/s does not tell.
+bench-serving-full: setup test-tools peer-tools ## all that bench-serving leaves out, for hours
+	@$(SERVING)/bench.py --connections 1,256 --json $(RESULTS)/serving-connections.json $(BENCH)
+	@$(SERVING)/bench.py --ranges --json $(RESULTS)/serving-ranges.json $(BENCH)
+	@$(SERVING)/bench.py --new --json $(RESULTS)/serving-new.json $(BENCH)
+	@$(SERVING)/bench.py --cold --json $(RESULTS)/serving-cold.json $(BENCH)
+	@$(SERVING)/handshakes.py --json $(RESULTS)/handshakes.json
+	@$(SERVING)/idle.py --json $(RESULTS)/idle.json
+	@$(SERVING)/many_objects.py --json $(RESULTS)/many-objects.json
+	@$(SERVING)/ablation.py --json $(RESULTS)/ablation.json
 
 bench-dns: setup test-tools bench-tools ## sluice-dns beside Knot under dnsperf; prints a table
 	@mkdir -p bench-results
@@ -93,6 +111,12 @@ test-tools:
 
 bench-tools:
 	@PATH="$$PATH:/usr/sbin" command -v knotd >/dev/null || $(MAKE) --no-print-directory debian PACKAGES="knot" WHY="a peer to measure DNS against"
+
+# As packages they start as services, where there is an init: stop those before measuring.
+.PHONY: peer-tools
+peer-tools:
+	@missing=""; for pair in $(PEER_TOOLS); do PATH="$$PATH:/usr/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	if [ -n "$$missing" ]; then $(MAKE) --no-print-directory debian PACKAGES="$$missing" WHY="peers to measure against; those that start as services are to be stopped"; fi
 
 # Installs Debian packages where root allows, and says so; else says what to install.
 .PHONY: debian

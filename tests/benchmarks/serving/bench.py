@@ -1,201 +1,210 @@
-"""One serving worker beside one nginx worker: same bytes, same core, same client, turn about.
+"""One serving core of Sluice beside one of each peer: same bytes, same core, same client, turn about.
 
-Servers run on core 0, wrk on core 1; each figure is the median of interleaved runs. `--quick` shows that
-it works, not how fast anything is. Run it on a machine that does nothing else: `make bench-serving`.
+Servers run on core 0, the client on core 1; each figure is the median of interleaved runs, and who runs
+first changes from round to round. Before anything is measured every server has to give the objects'
+own bytes. `--quick` shows that it works, not how fast anything is: figures are for a machine that does
+nothing else (`make bench-serving`).
 """
 
 import argparse
-import hashlib
 import json
 import os
-import platform
 import random
-import re
-import shutil
-import statistics
-import subprocess
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 # Run as a script, not by pytest: the tests' folder is where our packages begin.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.serving.peers import Peer, certificate, nginx, sluice
-
-from sluice_appliance.store.layout import (
-    ObjectHeader,
-    encode_header,
-    object_path,
-    parse_key,
+from benchmarks.serving import matrix, report
+from benchmarks.serving.clients.load import Load, LoadFailed
+from benchmarks.serving.clients.openssl_client import Handshakes, run_openssl
+from benchmarks.serving.clients.wrk import run_wrk
+from benchmarks.serving.content import (
+    WrongAnswer,
+    drop_from_memory,
+    remove_objects,
+    site_in,
+    warm,
+    write_object,
 )
+from benchmarks.serving.machine import machine, told
+from benchmarks.serving.matrix import Cell, Manner
+from benchmarks.serving.peers.roster import ROSTER, Missing, require
+from benchmarks.serving.peers.running import NotStarted, Peer, Site
+from benchmarks.serving.report import Line, Run
 
-KIB = 1024
-SIZES = {"64 KiB": 64 * KIB, "256 KiB": 256 * KIB, "1 MiB": 1024 * KIB, "4 MiB": 4096 * KIB}
-QUICK_SIZES = ("64 KiB", "1 MiB")
-CONNECTIONS = 32
-CLIENT_CORE = "1"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one run of wrk saw, and what the server's worker spent."""
-
-    requests_per_s: float
-    mb_per_s: float
-    cpu_us_per_request: float
+TOOLS = (("wrk", "wrk"), ("openssl", "openssl"))
+QUICK_SIZES = (64 * matrix.KIB, matrix.MIB)
+_FOLDER = "bench/v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The medians of one server, scheme and object size."""
-
-    scheme: str
-    size: str
-    server: str
-    requests_per_s: float
-    mb_per_s: float
-    cpu_us_per_request: float
-    runs: int
+class Effort(NamedTuple):
+    rounds: int
+    seconds: int
+    cold_bytes: int
 
 
 def main() -> int:
     arguments = _arguments()
-    for tool in ("wrk", "nginx"):
-        if shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin") is None:
-            sys.stderr.write(f"bench: {tool} is missing; install it: apt-get install {tool}\n")
-            return 1
-    rounds, seconds = (1, 1) if arguments.quick else (arguments.rounds, arguments.seconds)
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        sizes = QUICK_SIZES if arguments.quick else tuple(SIZES)
-        lines = _measure(Path(folder), sizes, rounds, seconds)
-    machine = _machine()
-    sys.stdout.write(_table(lines, machine, rounds, seconds))
+    manner = Manner(arguments.ranges, arguments.new, arguments.cold)
+    peers = _taking_part(arguments.peers, manner)
+    try:
+        require(peers, TOOLS)
+    except Missing as missing:
+        sys.stderr.write(f"bench: {missing}\n")
+        return 1
+    # Told to stop, it stops its servers first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    effort = Effort(arguments.rounds, arguments.seconds, matrix.COLD_BYTES)
+    if arguments.quick:
+        effort = Effort(1, 1, 32 * matrix.MIB)
+        arguments.sizes = arguments.sizes or QUICK_SIZES
+    cells = list(
+        matrix.cells(arguments.schemes, arguments.sizes or matrix.SIZES, arguments.connections)
+    )
+    facts = machine(peers)
+    heading = f"{manner}; medians of {effort.rounds} run(s) of {effort.seconds} s\n{told(facts)}"
+    expected_s = matrix.expected_s(cells, len(peers), effort.rounds, effort.seconds, manner)
+    sys.stdout.write(f"{heading}\nabout {expected_s // 60} min {expected_s % 60} s\n")
+    sys.stdout.flush()
+    measure = _measure_cold if manner.cold else _measure_hot
+    try:
+        with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+            lines = measure(site_in(Path(folder)), peers, cells, effort, manner)
+    except (NotStarted, WrongAnswer, LoadFailed) as error:
+        sys.stderr.write(f"bench: {error}\n")
+        return 1
+    sys.stdout.write(report.table(lines))
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {
-            "machine": machine,
-            "rounds": rounds,
-            "seconds": seconds,
-            "quick": arguments.quick,
-        }
-        report["lines"] = [asdict(line) for line in lines]
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        told_by = {"machine": facts, "manner": str(manner), "quick": arguments.quick}
+        _write_json(arguments.json, {**told_by, **effort._asdict()}, lines)
     return 0
 
 
-def _measure(folder: Path, sizes: Sequence[str], rounds: int, seconds: int) -> list[Line]:
-    names = _write_objects(folder, sizes)
-    files = certificate(folder)
+def _measure_hot(
+    site: Site, peers: Sequence[str], cells: Sequence[Cell], effort: Effort, manner: Manner
+) -> list[Line]:
+    """All servers of a scheme stand beside each other; who is not measured is stopped."""
+    rng = random.Random(1)
+    sizes = {matrix.WHOLE_BYTES} if manner.ranges else {cell.size_bytes for cell in cells}
+    for size_bytes in sizes:
+        write_object(site, _name(size_bytes), size_bytes, rng)
     lines: list[Line] = []
-    for scheme in ("http", "https"):
-        tls = files if scheme == "https" else None
-        with ExitStack() as running:
-            peers = [running.enter_context(start(folder, tls)) for start in (sluice, nginx)]
-            for size, name in names.items():
-                lines += _interleaved(peers, scheme, size, name, rounds, seconds)
+    for scheme in dict.fromkeys(cell.scheme for cell in cells):
+        with ExitStack() as stack:
+            running: dict[str, Peer] = {}
+            for name in _speaking(peers, scheme):
+                peer = stack.enter_context(ROSTER[name].start(site.over(scheme)))
+                warm(peer, site, map(_name, sizes))
+                peer.set_aside()
+                running[name] = peer
+            for cell in (cell for cell in cells if cell.scheme == scheme):
+                lines += report.lines(cell, _interleaved(running, cell, effort, manner))
     return lines
 
 
 def _interleaved(
-    peers: Sequence[Peer], scheme: str, size: str, name: str, rounds: int, seconds: int
-) -> Iterator[Line]:
-    runs: dict[str, list[Run]] = {peer.name: [] for peer in peers}
-    for number in range(rounds):
-        # Who goes first changes, so that neither always finds a warm machine.
-        for peer in peers if number % 2 == 0 else tuple(reversed(peers)):
-            runs[peer.name].append(_run(peer, name, seconds))
-            _progress(f"{scheme} {size} {peer.name} {number + 1}/{rounds}")
-    for server, of_server in runs.items():
-        yield Line(
-            scheme,
-            size,
-            server,
-            statistics.median(run.requests_per_s for run in of_server),
-            statistics.median(run.mb_per_s for run in of_server),
-            statistics.median(run.cpu_us_per_request for run in of_server),
-            rounds,
+    peers: Mapping[str, Peer], cell: Cell, effort: Effort, manner: Manner
+) -> dict[str, list[Run]]:
+    runs: dict[str, list[Run]] = {name: [] for name in peers}
+    for number in range(effort.rounds):
+        for name in matrix.turns(tuple(peers), number):
+            _progress(f"{cell.scheme} {cell.size} {cell.connections}: {name} {number + 1}")
+            peers[name].bring_back()
+            runs[name].append(_run(peers[name], cell, effort.seconds, manner))
+            peers[name].set_aside()
+    return runs
+
+
+def _measure_cold(
+    site: Site, peers: Sequence[str], cells: Sequence[Cell], effort: Effort, manner: Manner
+) -> list[Line]:
+    """Each object is read once; a server starts for each run, for a page that it maps stays."""
+    lines: list[Line] = []
+    for cell in cells:
+        count = matrix.cold_files(cell.size_bytes, effort.cold_bytes)
+        names = [f"{_FOLDER}/{number}.mp4" for number in range(count)]
+        rng = random.Random(1)
+        for name in names:
+            write_object(site, name, cell.size_bytes, rng)
+        os.sync()
+        speaking = _speaking(peers, cell.scheme)
+        runs: dict[str, list[Run]] = {name: [] for name in speaking}
+        for number in range(effort.rounds):
+            for name in matrix.turns(speaking, number):
+                _progress(f"{cell.scheme} {cell.size} {cell.connections}: {name} {number + 1}")
+                with ROSTER[name].start(site.over(cell.scheme)) as peer:
+                    warm(peer, site, names[:1])
+                    drop_from_memory(site, names)
+                    runs[name].append(_run(peer, cell, effort.seconds, manner, count))
+        lines += report.lines(cell, runs)
+        remove_objects(site, names)
+    return lines
+
+
+def _run(peer: Peer, cell: Cell, seconds: int, manner: Manner, cold_files: int = 0) -> Run:
+    spent, read = peer.cpu(), peer.disk_bytes()
+    load = _load(peer, cell, seconds, manner, cold_files)
+    return report.one_run(load, cell.size_bytes, peer.cpu().since(spent), peer.disk_bytes() - read)
+
+
+def _load(peer: Peer, cell: Cell, seconds: int, manner: Manner, cold_files: int) -> Load:
+    if cold_files:
+        return run_wrk(
+            f"{peer.url}/{_FOLDER}",
+            cell.connections,
+            seconds,
+            anew=manner.anew,
+            script="objects.lua",
+            arguments=(str(cold_files), "once"),
         )
-
-
-def _run(peer: Peer, name: str, seconds: int) -> Run:
-    argv = ["taskset", "-c", CLIENT_CORE, "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}"]
-    before_s = peer.cpu_s()
-    done = subprocess.run([*argv, f"{peer.url}/{name}"], capture_output=True, text=True, check=True)
-    spent_s = peer.cpu_s() - before_s
-    if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
-        raise RuntimeError(f"{peer.name} failed requests:\n{done.stdout}")
-    found = re.search(r"(\d+) requests in ([\d.]+)(m?s|m),", done.stdout)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    if found is None or rate is None or int(found[1]) == 0:
-        raise RuntimeError(f"wrk said of {peer.name}:\n{done.stdout}")
-    requests_per_s = float(rate[1])
-    size_bytes = peer.size_bytes(name)
-    return Run(requests_per_s, requests_per_s * size_bytes / 1e6, spent_s * 1e6 / int(found[1]))
-
-
-def _write_objects(folder: Path, sizes: Sequence[str]) -> dict[str, str]:
-    """Each size once as nginx and once as our store want it, read once so that it is in memory."""
-    rng = random.Random(1)
-    names: dict[str, str] = {}
-    for size in sizes:
-        size_bytes = SIZES[size]
-        name = f"bench/v1/{size_bytes}.mp4"
-        body = rng.randbytes(size_bytes)
-        plain = folder / "files" / name
-        plain.parent.mkdir(parents=True, exist_ok=True)
-        plain.write_bytes(body)
-        kept = Path(object_path(str(folder / "store"), parse_key(name)))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256(body).digest()
-        kept.write_bytes(
-            encode_header(ObjectHeader(parse_key(name), size_bytes, digest, "video/mp4")) + body
+    if manner.ranges:
+        return run_wrk(
+            f"{peer.url}/{_name(matrix.WHOLE_BYTES)}",
+            cell.connections,
+            seconds,
+            anew=manner.anew,
+            script="ranges.lua",
+            arguments=(str(cell.size_bytes), str(matrix.WHOLE_BYTES)),
         )
-        names[size] = name
-    return names
-
-
-def _machine() -> dict[str, str]:
-    cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
-    version = subprocess.run(
-        ["nginx", "-v"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin"},
-    )
-    return {
-        "cpu": cpu[1] if cpu else platform.machine(),
-        "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "nginx": version.stderr.strip().rpartition("/")[2],
-    }
-
-
-def _table(lines: Sequence[Line], machine: dict[str, str], rounds: int, seconds: int) -> str:
-    title = ", ".join(f"{key} {value}" for key, value in machine.items())
-    heading = (
-        f"{'':6}{'object':>8} {'sluice req/s':>13} {'MB/s':>7} {'us CPU':>7}"
-        f" {'nginx req/s':>12} {'MB/s':>7} {'us CPU':>7} {'ratio':>6}"
-    )
-    text = [
-        f"{title}; {CONNECTIONS} connections, medians of {rounds} run(s) of {seconds} s",
-        heading,
-    ]
-    by = {(line.scheme, line.size, line.server): line for line in lines}
-    for scheme, size in dict.fromkeys((line.scheme, line.size) for line in lines):
-        ours, theirs = by[scheme, size, "sluice"], by[scheme, size, "nginx"]
-        text.append(
-            f"{scheme:6}{size:>8} {ours.requests_per_s:13,.0f} {ours.mb_per_s:7,.0f}"
-            f" {ours.cpu_us_per_request:7,.1f} {theirs.requests_per_s:12,.0f}"
-            f" {theirs.mb_per_s:7,.0f} {theirs.cpu_us_per_request:7,.1f}"
-            f" {ours.requests_per_s / theirs.requests_per_s:6.2f}"
+    name = _name(cell.size_bytes)
+    if manner.anew and peer.scheme == "https":
+        return run_openssl(
+            peer.port, name, cell.size_bytes, Handshakes.FULL, cell.connections, seconds
         )
-    return "\n".join(text) + "\n"
+    return run_wrk(f"{peer.url}/{name}", cell.connections, seconds, anew=manner.anew)
+
+
+def _taking_part(asked: Sequence[str], manner: Manner) -> list[str]:
+    """Who can be measured in this manner; why others cannot is said."""
+    absent = [name for name in asked if manner.cold and ROSTER[name].no_cold]
+    for name in absent:
+        sys.stdout.write(f"{name} is left out: {ROSTER[name].no_cold}\n")
+    return [name for name in asked if name not in absent]
+
+
+def _speaking(peers: Sequence[str], scheme: str) -> list[str]:
+    silent = [name for name in peers if scheme == "https" and ROSTER[name].no_tls]
+    for name in silent:
+        sys.stdout.write(f"{name} is left out over TLS: {ROSTER[name].no_tls}\n")
+    return [name for name in peers if name not in silent]
+
+
+def _name(size_bytes: int) -> str:
+    return f"{_FOLDER}/{size_bytes}.mp4"
+
+
+def _write_json(path: Path, facts: Mapping[str, object], lines: Sequence[Line]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {**facts, "lines": [asdict(line) for line in lines]}
+    path.write_text(json.dumps(told, indent=2) + "\n")
 
 
 def _progress(what: str) -> None:
@@ -208,13 +217,48 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: bench.py --json bench-results/serving.json",
+        epilog="example: bench.py --peers sluice,nginx --sizes 64K,1M --schemes http --rounds 3",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--quick", action="store_true", help="one run of 1 s each, two sizes")
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each (default: 5)")
-    parser.add_argument("--seconds", type=int, default=4, help="length of a run (default: 4)")
-    return parser.parse_args()
+    add, each = parser.add_argument, "comma-separated (default: all)"
+    add("--peers", type=_peers, default=list(ROSTER), help=f"{', '.join(ROSTER)}; {each}")
+    add("--sizes", type=_sizes, help=f"like 64K,2M; {each}")
+    add("--schemes", type=_schemes, default=matrix.SCHEMES, help=f"http, https; {each}")
+    add("--connections", type=_counts, default=(32,), help="like 1,32,256 (default: 32)")
+    add("--ranges", action="store_true", help="ranges of those sizes in one object of 64 MiB")
+    add("--new", action="store_true", help="a connection for each request; over TLS in full")
+    add("--cold", action="store_true", help="objects that are not in memory, each read once")
+    add("--rounds", type=int, default=5, help="runs of each (default: 5)")
+    add("--seconds", type=int, default=2, help="length of a run (default: 2)")
+    add("--quick", action="store_true", help="one run of 1 s each, two sizes")
+    add("--json", type=Path, metavar="FILE", help="write the figures there too, every run")
+    arguments = parser.parse_args()
+    if arguments.ranges and (arguments.cold or (arguments.new and "https" in arguments.schemes)):
+        parser.error("--ranges goes neither with --cold nor with --new over https")
+    return arguments
+
+
+def _peers(text: str) -> list[str]:
+    unknown = [name for name in text.split(",") if name not in ROSTER]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown}, expected some of {','.join(ROSTER)}")
+    return text.split(",")
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        return [matrix.parse_size(each) for each in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _schemes(text: str) -> list[str]:
+    if not set(text.split(",")) <= set(matrix.SCHEMES):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected http, https or both")
+    return text.split(",")
+
+
+def _counts(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
 
 
 if __name__ == "__main__":
