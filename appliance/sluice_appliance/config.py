@@ -10,6 +10,7 @@ from sluice_runtime.config import setting
 
 _ID = re.compile(r"[a-z0-9-]{1,63}")
 _WORKERS_MAX = 256
+_CLIENT_CONNECTIONS_MAX = 1_000_000
 _FILL_CONCURRENCY_MAX = 64
 
 
@@ -40,6 +41,10 @@ class ApplianceConfig:
         "The IPv6 address that players are sent to; that of `listen` when unset.", default=None
     )
     workers: int = setting("Serving processes; one for each core that may serve.", default=1)
+    client_connections: int = setting(
+        "Connections that a worker takes from one IPv4 address or IPv6 /56; 0 for any number.",
+        default=512,
+    )
     tls_certificate: Path | None = setting(
         "The certificate chain shown to players, PEM; plain HTTP when unset.", default=None
     )
@@ -57,6 +62,7 @@ class ApplianceConfig:
             address_setting(name, getattr(self, name))
         _check_range("capacity_bytes", self.capacity_bytes, 1, 2**63 - 1)
         _check_range("workers", self.workers, 1, _WORKERS_MAX)
+        _check_range("client_connections", self.client_connections, 0, _CLIENT_CONNECTIONS_MAX)
         _check_range("fill_concurrency", self.fill_concurrency, 1, _FILL_CONCURRENCY_MAX)
         _check_range("fill_stall_s", self.fill_stall_s, 0.1, 3600.0)
         _check_advertised("advertise_ipv4", self.advertise_ipv4, 4)

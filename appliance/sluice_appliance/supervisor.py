@@ -32,6 +32,8 @@ from sluice_appliance.metrics import (
     supervisor_counters,
 )
 from sluice_appliance.serving.errors import AddressRefused, TlsFilesRefused
+from sluice_appliance.serving.limits import Limits
+from sluice_appliance.serving.orders import obey
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.tls import TlsFiles
 from sluice_appliance.store.errors import StoreInUse
@@ -147,19 +149,22 @@ async def _until_stopped(pool: ServingPool, agent: Agent, stop: asyncio.Event) -
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(pool.run())
         joining = group.create_task(agent.run())
+        obeying = group.create_task(obey(pool))
         await stop.wait()
         joining.cancel()
+        obeying.cancel()
         serving.cancel()
 
 
 def _health(
     config: ApplianceConfig, pool: ServingPool, agent: Agent
 ) -> tuple[bool, Mapping[str, object]]:
-    """Healthy is what players need: that it serves. The rest is for people."""
+    """Healthy is what players need: that it serves, and is to go on. The rest is for people."""
     progress = agent.progress()
     facts: dict[str, object] = {
         "appliance": config.appliance,
         "serving": pool.accepting(),
+        "draining": pool.draining,
         "enrolled": agent.enrolled,
         "control_plane": agent.connected,
     }
@@ -171,12 +176,12 @@ def _health(
             "held_bytes": progress.held_bytes,
             "wanted_bytes": progress.wanted_bytes,
         }
-    return pool.accepting(), facts
+    return pool.takes_clients(), facts
 
 
 def _vitals(pool: ServingPool, counters: SharedCounters, stored_bytes: int) -> Vitals:
     return Vitals(
-        serving=pool.accepting(),
+        serving=pool.takes_clients(),
         stored_bytes=stored_bytes,
         cpu_fraction=psutil.cpu_percent() / 100,
         sent_bytes_total=counters.total(
@@ -219,5 +224,10 @@ def _pool(config: ApplianceConfig, counters: SharedCounters) -> ServingPool:
     if config.tls_certificate is not None and config.tls_key is not None:
         tls = TlsFiles(config.tls_certificate, config.tls_key)
     return ServingPool(
-        str(config.store.absolute()), parse_address(config.listen), config.workers, tls, counters
+        str(config.store.absolute()),
+        parse_address(config.listen),
+        config.workers,
+        tls,
+        counters,
+        limits=Limits(client_connections=config.client_connections),
     )

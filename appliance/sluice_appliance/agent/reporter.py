@@ -24,6 +24,7 @@ _CALL_TIMEOUT_S = 2.0
 class Vitals:
     """How the box is at one moment."""
 
+    # Whether new clients should be sent here: not to a box that an operator drains.
     serving: bool
     stored_bytes: int
     # Share of all cores in use since the last heartbeat, 0..1.

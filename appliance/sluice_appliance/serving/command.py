@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from sluice_appliance.metrics import serving_counters
 from sluice_appliance.serving.errors import ServingRefused, TlsFilesRefused
+from sluice_appliance.serving.limits import Limits
+from sluice_appliance.serving.orders import obey
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.tls import TlsFiles
 from sluice_runtime.addresses import Address, parse_address
@@ -47,6 +49,14 @@ def add_to(verbs: "argparse._SubParsersAction[Any]") -> None:
         help="serving processes (default: one for each core)",
     )
     parser.add_argument(
+        "--client-connections",
+        type=_client_connections,
+        default=Limits().client_connections,
+        metavar="N",
+        help="connections of one IPv4 address or IPv6 /56 that a worker takes"
+        " (default: %(default)s; 0 for any number)",
+    )
+    parser.add_argument(
         "--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM: serve HTTPS"
     )
     parser.add_argument(
@@ -74,6 +84,12 @@ def _workers(text: str) -> int:
     return int(text)
 
 
+def _client_connections(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}, expected 0 or more")
+    return int(text)
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     """0 told to stop, 2 an option is wrong or an address is taken."""
     if (arguments.tls_cert is None) != (arguments.tls_key is None):
@@ -85,7 +101,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     registry = CollectorRegistry()
     registry.register(SharedCountersCollector(counters))
     pool = ServingPool(
-        str(arguments.store.absolute()), arguments.listen, arguments.workers, tls, counters
+        str(arguments.store.absolute()),
+        arguments.listen,
+        arguments.workers,
+        tls,
+        counters,
+        limits=Limits(client_connections=arguments.client_connections),
     )
     try:
         pool.bind()
@@ -106,7 +127,11 @@ async def _run(
     pool: ServingPool, registry: CollectorRegistry, admin: Address | None, scheme: str
 ) -> None:
     def health() -> tuple[bool, Mapping[str, object]]:
-        return pool.accepting(), {"serving": pool.accepting(), "restarts": pool.restarts}
+        return pool.takes_clients(), {
+            "serving": pool.accepting(),
+            "draining": pool.draining,
+            "restarts": pool.restarts,
+        }
 
     with stop_signals() as stop:
         async with AsyncExitStack() as stack:
@@ -116,9 +141,11 @@ async def _run(
                 )
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(pool.run())
+                obeying = tasks.create_task(obey(pool))
                 saying = tasks.create_task(_say_ready(pool, scheme))
                 await stop.wait()
                 saying.cancel()
+                obeying.cancel()
                 serving.cancel()
 
 

@@ -121,6 +121,10 @@ class ServingPool:
         """Whether a worker is there to answer."""
         return any(place.keeper.pid in self._ready for place in self._places)
 
+    def takes_clients(self) -> bool:
+        """Whether new clients should come: not where nobody accepts, nor where an operator drains."""
+        return self.accepting() and not self.draining
+
     async def until_accepting(self) -> None:
         """Returns when the first worker has said that it is ready."""
         await self._accepting.wait()
