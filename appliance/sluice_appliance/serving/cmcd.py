@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
+from sluice_appliance.serving.shown import show_path
+
 # A request target ends at 8,000 bytes; what players send is some hundred.
 CMCD_BYTES_MAX = 4096
 PAIRS_MAX = 64
@@ -160,9 +162,11 @@ def _texts(value: str) -> list[str] | str | None:
 
 
 def _paths(value: str) -> list[str] | str | None:
-    """Paths, each percent-encoded once more within its string."""
+    """Paths, each percent-encoded once more within its string; what may hold a token is left out."""
     read = _texts(value)
-    return [unquote(path) for path in read] if isinstance(read, list) else read and unquote(read)
+    if isinstance(read, list):
+        return [show_path(unquote(path)) for path in read]
+    return None if read is None else show_path(unquote(read))
 
 
 def _readers() -> dict[str, Callable[[str], Value | None]]:

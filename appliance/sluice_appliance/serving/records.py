@@ -1,35 +1,23 @@
 """What an access record says: one line of JSON for a request, made from what its connection knows.
 
 A record is made only for a request that is sampled: some 10 us, and some 40 more where the player tells of
-itself (CMCD). Tokens never reach a record, for whoever reads the log could replay them; of a client's
-address it has what the operator lets it have.
+itself (CMCD). What a record hides is decided in `shown.py`.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import Enum
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 import msgspec
 
 from sluice_appliance.serving.cmcd import Cmcd, Value
+from sluice_appliance.serving.shown import ClientShown, show_client, show_path
 
+# A longer target is refused before it gets here. Hidden first, then cut: a cut token is a token.
+TARGET_BYTES_MAX = 8000
 TARGET_CHARS_MAX = 512
-METHOD_CHARS_MAX = 32
-RANGE_CHARS_MAX = 128
-# To read an address costs as much as the rest of a record, and clients ask again and again.
-CLIENTS_REMEMBERED = 4096
-
-
-class ClientShown(Enum):
-    """How much of a client's address a record has."""
-
-    WHOLE = "whole"
-    # A /24 or /48: enough to find the class of clients and its routes, too little for one household.
-    NETWORK = "network"
-    NOTHING = "nothing"
+METHOD_BYTES_MAX = 32
+RANGE_BYTES_MAX = 128
 
 
 class Exchange(NamedTuple):
@@ -39,7 +27,7 @@ class Exchange(NamedTuple):
     # Which request of its connection, from 1.
     ordinal: int
     method: bytes
-    # The path, or the whole target: a query is not shown.
+    # As it was asked for; its token is not shown.
     target: bytes
     # Those of the request that were kept, by lower-case name.
     fields: Mapping[bytes, bytes]
@@ -102,8 +90,8 @@ def record_of(
         worker=worker,
         client=show_client(exchange.client, shown),
         connection_request=exchange.ordinal,
-        method=_text(exchange.method, METHOD_CHARS_MAX),
-        target=_text(exchange.target.partition(b"?")[0], TARGET_CHARS_MAX),
+        method=_text(exchange.method, METHOD_BYTES_MAX),
+        target=show_path(_text(exchange.target, TARGET_BYTES_MAX))[:TARGET_CHARS_MAX],
         status=exchange.status,
         sent_bytes=exchange.sent_bytes,
         ttfb_us=exchange.ttfb_us,
@@ -111,7 +99,7 @@ def record_of(
         weight=weight,
         cache=exchange.cache,
         size_bytes=exchange.size_bytes,
-        range=_text(exchange.fields.get(b"range", b""), RANGE_CHARS_MAX),
+        range=_text(exchange.fields.get(b"range", b""), RANGE_BYTES_MAX),
         tls=exchange.tls,
         kernel_tls=exchange.kernel_tls,
         refusal=exchange.refusal,
@@ -127,25 +115,8 @@ def encode(record: AccessRecord) -> bytes:
     return _encoder.encode(record) + b"\n"
 
 
-@lru_cache(CLIENTS_REMEMBERED)
-def show_client(address: str, shown: ClientShown) -> str:
-    """What a record shows of an IPv4 or IPv6 address."""
-    if shown is ClientShown.NOTHING:
-        return ""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        # No address, such as that of a client which left at once.
-        return ""
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    if shown is ClientShown.WHOLE:
-        return str(parsed)
-    return str(ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))
-
-
-def _text(sent: bytes, chars_max: int) -> str:
-    return sent[:chars_max].decode("ascii", "backslashreplace")
+def _text(sent: bytes, bytes_max: int) -> str:
+    return sent[:bytes_max].decode("ascii", "backslashreplace")
 
 
 def _rfc3339(now: float) -> str:

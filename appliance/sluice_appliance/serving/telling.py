@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sluice_appliance.serving import cmcd, tally
-from sluice_appliance.serving.records import ClientShown, Exchange, encode, record_of
+from sluice_appliance.serving.records import Exchange, encode, record_of
 from sluice_appliance.serving.sampling import Sampler
+from sluice_appliance.serving.shown import ClientShown
 
 # Of requests that failed (400 and above), for each one that may be recorded of the others.
 _FAILURES_SHARE = 4

@@ -3,13 +3,15 @@
 import json
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from appliance.serving.serve_process import eventually
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.record_writer import BUFFERED_BYTES_MAX, RecordWriter
-from sluice_appliance.serving.records import ClientShown, Exchange, show_client
+from sluice_appliance.serving.records import Exchange
+from sluice_appliance.serving.shown import ClientShown, show_client, show_path
 from sluice_appliance.serving.telling import Teller, Telling
 
 TOLD = b"CMCD=br%3D3200%2Cbs%2Csid%3D%22ab%22%2Czz"
@@ -104,6 +106,28 @@ def test_of_a_client_a_record_has_what_the_operator_lets_it_have(
     assert show_client(address, ClientShown.WHOLE) == whole
     assert show_client(address, ClientShown.NETWORK) == network
     assert show_client(address, ClientShown.NOTHING) == ""
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/film/v1/a.mp4?CAT=secret&x=1",
+        "/film;CAT=secret/v1/a.mp4",
+        "/film/v1/a.mp4;URISigningPackage=secret;x=1?y",
+        "/film&CAT=secret/v1/a.mp4#secret",
+        "/film/v1/a.mp4%3FCAT=secret/more",
+        "/film%3bCAT=secret/v1/a.mp4",
+    ],
+)
+def test_no_token_is_shown_wherever_it_stands(target: str) -> None:
+    assert show_path(target) == "/film/v1/a.mp4"
+    sink = Lines()
+    telling = teller(sink, cells(), Telling())
+    told = b"CMCD=nor%3D%22" + quote(target, safe="").encode() + b"%22"
+    telling.tell(telling.requests, EXCHANGE._replace(target=target.encode() + b"?" + told))
+    telling.tell(telling.requests, EXCHANGE._replace(target=b"/a?" + told))
+    assert b"secret" not in b"".join(sink.lines)
+    assert json.loads(sink.lines[1])["cmcd"] == {"nor": "/film/v1/a.mp4"}
 
 
 def test_failures_are_recorded_however_many_requests_succeed() -> None:
