@@ -16,7 +16,7 @@ from sluice_appliance.serving.sampling import Sampler
 from sluice_appliance.serving.telling import Teller, Telling
 
 _BATCH = 2000
-_BATCHES = 20
+_BATCHES = 10
 _TOLD = (
     b"?CMCD=bl%3D21300%2Cbr%3D3200%2Cbs%2Ccid%3D%22faec-5411%22%2Cd%3D4004%2Cdl%3D18500"
     b"%2Cmtp%3D48100%2Cot%3Dv%2Crtp%3D12000%2Csid%3D%226e2fb550%22"
