@@ -108,3 +108,8 @@ def open_records(path: Path) -> int:
     """A descriptor that appends to the file at `path`, made where there is none. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
     return os.open(path, flags, 0o640)
+
+
+def check_records(path: Path) -> None:
+    """Raises OSError where records cannot be appended to `path`."""
+    os.close(open_records(path))

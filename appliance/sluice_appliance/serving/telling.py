@@ -4,11 +4,14 @@ A request that is not recorded pays a decrement and a comparison at its connecti
 Requests that failed have an allowance of their own, so that a crowd of good ones does not drown them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from sluice_appliance.serving import cmcd, tally
+from sluice_appliance.serving.record_writer import RecordWriter
 from sluice_appliance.serving.records import Exchange, encode, record_of
 from sluice_appliance.serving.sampling import Sampler
 from sluice_appliance.serving.shown import ClientShown
@@ -95,3 +98,19 @@ class Teller:
             self._window_ends = now + _WINDOW_S
             self.requests.renew()
             self.failures.renew()
+
+
+@contextmanager
+def open_teller(
+    telling: Telling, row: "memoryview[int]", *, worker: int, wall_clock: Callable[[], float]
+) -> Iterator[Teller | None]:
+    """A teller and the thread that writes for it, while the block runs; None where none is asked for."""
+    if not telling.records:
+        yield None
+        return
+    writer = RecordWriter(Path(telling.records), row)
+    writer.start()
+    try:
+        yield Teller(telling, writer, row, worker=worker, wall_clock=wall_clock)
+    finally:
+        writer.close()

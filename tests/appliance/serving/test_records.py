@@ -12,7 +12,7 @@ from sluice_appliance.serving import tally
 from sluice_appliance.serving.record_writer import BUFFERED_BYTES_MAX, RecordWriter
 from sluice_appliance.serving.records import Exchange
 from sluice_appliance.serving.shown import ClientShown, show_client, show_path
-from sluice_appliance.serving.telling import Teller, Telling
+from sluice_appliance.serving.telling import Teller, Telling, open_teller
 
 TOLD = b"CMCD=br%3D3200%2Cbs%2Csid%3D%22ab%22%2Czz"
 EXCHANGE = Exchange(
@@ -172,6 +172,17 @@ def test_lines_arrive_whole_and_a_rotated_file_is_begun_anew(tmp_path: Path) -> 
     lines = rotated.read_bytes() + path.read_bytes()
     assert lines == b'{"n":1}\n' + b'{"n":2}\n' * (row[tally.RECORDS_WRITTEN] - 1)
     assert row[tally.RECORDS_FAILED] == row[tally.RECORDS_DROPPED] == 0
+
+
+def test_a_worker_that_ends_has_written_what_it_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "access.jsonl"
+    asked = Telling(records=str(path))
+    with open_teller(asked, cells(), worker=1, wall_clock=lambda: 0.0) as telling:
+        assert telling is not None
+        telling.tell(telling.requests, EXCHANGE)
+    assert json.loads(path.read_bytes())["target"] == "/film/v1/a.mp4"
+    with open_teller(Telling(), cells(), worker=1, wall_clock=lambda: 0.0) as nobody:
+        assert nobody is None
 
 
 def test_workers_that_share_a_file_keep_their_lines_apart(tmp_path: Path) -> None:
