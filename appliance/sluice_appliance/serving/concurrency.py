@@ -25,7 +25,7 @@ class Kind(Enum):
 
 
 class Permit(NamedTuple):
-    """A read that was begun; each is given back to `end` once."""
+    """A read that was begun; each is given back once, to `end` or to `give_up`."""
 
     began_at: float
     # Counts up from 1.
@@ -54,7 +54,9 @@ class Tuning:
     probe_every_s: float = 10.0
     probe_s: float = 2.0
     probe_reads: int = 32
-    # After a window in which reads were lost.
+    # After a window in which more than this share of the reads was lost: one object that cannot be read
+    # says nothing of the disk.
+    lost_max: float = 0.1
     backoff: float = 0.8
 
 
@@ -77,16 +79,17 @@ class ConcurrencyLimiter:
         # The long average: seconds that an unhurried read takes; 0 while nothing was read.
         self._unhurried_s = 0.0
         self._begun = 0
-        # The present window: what its reads took, whether one was lost, and how many there were at once.
+        # The present window: its reads, what they took, how many were lost, how many there were at once.
         self._window_at = now
         self._samples = 0
         self._sum_s = 0.0
-        self._dropped = False
+        self._lost = 0
         self._deepest = 0
         self._probe_at = now
         self._probe_until: float | None = inf
         # The number after which reads of a probe are counted; None while others are still queued.
         self._probe_after: int | None = 0
+        self._probe_missing = tuning.probe_reads
 
     @property
     def limit(self) -> int:
@@ -103,40 +106,51 @@ class ConcurrencyLimiter:
         return Permit(now, self._begun)
 
     def end(self, permit: Permit, now: float, *, dropped: bool = False) -> None:
-        """The read is done; `dropped` says that it failed or was given up."""
+        """The read is done; `dropped` says that it failed, or that nothing had room to do it."""
+        self.in_flight -= 1
+        assert self.in_flight >= 0, "a permit was given back twice"
+        if dropped:
+            self._lost += 1
+        elif self._probe_until is None or self._is_of_probe(permit):
+            self._samples += 1
+            self._sum_s += now - permit.began_at
+        if self._probe_until is not None:
+            self._go_on_probing(permit, now)
+        elif self._is_window_whole(now):
+            self._close_window(now)
+
+    def give_up(self, permit: Permit, now: float) -> None:
+        """Nobody waits for the read any more: how long it would have taken is not known."""
         self.in_flight -= 1
         assert self.in_flight >= 0, "a permit was given back twice"
         if self._probe_until is not None:
-            self._probe(permit, now)
-            return
-        self._dropped = self._dropped or dropped
-        self._samples += 1
-        self._sum_s += now - permit.began_at
-        if self._is_window_whole(now):
-            self._close_window(now)
+            self._go_on_probing(permit, now)
 
     def _close_window(self, now: float) -> None:
-        short_s = self._sum_s / self._samples
+        short_s = self._sum_s / self._samples if self._samples else self._unhurried_s
         self._learn(short_s)
         self._limit = self._next_limit(short_s)
         if now >= self._probe_at and short_s > self._tuning.tolerance * self._unhurried_s:
             self._probe_until = now + self._tuning.probe_s
+            self._probe_missing = self._tuning.probe_reads
         self._begin_window(now)
 
-    def _probe(self, permit: Permit, now: float) -> None:
+    def _is_of_probe(self, permit: Permit) -> bool:
+        after = self._probe_after
+        return after is not None and after < permit.number <= after + self._tuning.probe_reads
+
+    def _go_on_probing(self, ended: Permit, now: float) -> None:
         """Waits until the queue is gone, then takes the mean of the next reads: of all of them, as those
         that end first are the fast ones."""
-        assert self._probe_until is not None
-        if self._probe_after is None:
-            if self.in_flight <= self._unhurried_bound():
-                self._probe_after = self._begun
-                self._begin_window(now)
-        elif 0 < permit.number - self._probe_after <= self._tuning.probe_reads:
-            self._samples += 1
-            self._sum_s += now - permit.began_at
-        if self._samples == self._tuning.probe_reads and self._probe_after is not None:
+        if self._is_of_probe(ended):
+            self._probe_missing -= 1
+        elif self._probe_after is None and self.in_flight <= self._unhurried_bound():
+            self._probe_after = self._begun
+            self._probe_missing = self._tuning.probe_reads
+            self._begin_window(now)
+        if self._probe_missing == 0 and self._samples:
             self._learn(self._sum_s / self._samples)
-        elif now < self._probe_until:
+        elif self._probe_missing and self._probe_until is not None and now < self._probe_until:
             return
         self._probe_until = self._probe_after = None
         self._probe_at = now + self._tuning.probe_every_s
@@ -145,15 +159,17 @@ class ConcurrencyLimiter:
     def _learn(self, short_s: float) -> None:
         """How long a read takes is believed where there was no queue. Where there was one, only a read
         that is faster tells something, and slowly: the mean of a few is low by chance as often as high."""
-        if self._deepest <= self._unhurried_bound():
-            weight = _LONG_SMOOTHING if self._unhurried_s else 1.0
+        if not self._unhurried_s:
+            weight = 1.0
+        elif self._deepest <= self._unhurried_bound():
+            weight = _LONG_SMOOTHING
         else:
             weight = _LONG_SMOOTHING_QUEUED if short_s < self._unhurried_s else 0.0
         self._unhurried_s += weight * (short_s - self._unhurried_s)
 
     def _next_limit(self, short_s: float) -> float:
         tuning, limit = self._tuning, self._limit
-        if self._dropped:
+        if self._lost > tuning.lost_max * (self._samples + self._lost):
             return max(float(tuning.least), limit * tuning.backoff)
         ratio = tuning.tolerance * self._unhurried_s / short_s if short_s > 0 else 1.0
         gradient = min(1.0, max(tuning.gradient_min, ratio))
@@ -167,7 +183,7 @@ class ConcurrencyLimiter:
         return max(float(self._tuning.least), self._limit * _UNHURRIED)
 
     def _is_window_whole(self, now: float) -> bool:
-        if self._samples < self._tuning.samples_min:
+        if self._samples + self._lost < self._tuning.samples_min:
             return False
         least_s = max(self._tuning.window_s, _WINDOW_READS * self._unhurried_s)
         return now - self._window_at >= least_s
@@ -176,7 +192,7 @@ class ConcurrencyLimiter:
         self._window_at = now
         self._samples = 0
         self._sum_s = 0.0
-        self._dropped = False
+        self._lost = 0
         self._deepest = self.in_flight
 
 

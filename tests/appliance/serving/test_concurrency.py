@@ -195,9 +195,37 @@ def test_reads_that_are_lost_lower_the_limit() -> None:
     assert limiter.limit == Tuning().least
 
 
+def test_clients_that_leave_teach_nothing_and_the_limit_is_found_without_them() -> None:
+    limiter = ConcurrencyLimiter(0.0)
+    now = 0.0
+    for _ in range(3000):
+        permits = []
+        while (permit := limiter.try_begin(Kind.OPENING, now)) is not None:
+            permits.append(permit)
+        for permit in permits[::2]:
+            limiter.give_up(permit, now)
+        now += 0.005
+        for permit in permits[1::2]:
+            limiter.end(permit, now)
+    assert limiter.limit > 100
+
+
+def test_one_object_that_cannot_be_read_does_not_hold_the_disk_down() -> None:
+    limiter = ConcurrencyLimiter(0.0)
+    now = 0.0
+    for _ in range(3000):
+        permits = []
+        while (permit := limiter.try_begin(Kind.OPENING, now)) is not None:
+            permits.append(permit)
+        now += 0.005
+        for number, permit in enumerate(permits):
+            limiter.end(permit, now, dropped=number % 16 == 7)
+    assert limiter.limit > 100
+
+
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["begin", "begin", "go on", "end", "drop"]),
+        st.sampled_from(["begin", "begin", "go on", "end", "drop", "give up"]),
         st.floats(0, 3),
         st.integers(0, 10**6),
     ),
@@ -231,6 +259,8 @@ def test_the_limit_stays_within_its_bounds_and_no_request_is_begun_beyond_it(
             else:
                 permits.append(permit)
                 assert kind is Kind.UNDER_WAY or len(permits) <= limiter.limit
+        elif permits and act == "give up":
+            limiter.give_up(permits.pop(choice % len(permits)), now)
         elif permits:
             limiter.end(permits.pop(choice % len(permits)), now, dropped=act == "drop")
         assert limiter.in_flight == len(permits)
