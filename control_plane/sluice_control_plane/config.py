@@ -12,6 +12,7 @@ from sluice_runtime.config import setting
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 ZONE_CHARACTERS_MAX = 200
 TTL_S_MAX = 86_400
+TOKEN_POLICIES = ("off", "signed", "required")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,10 @@ class ControlPlaneSettings:
     copies_per_site: int = setting(
         "How many appliances of each site hold a title, where there are as many.", default=2
     )
+    tokens: str = setting(
+        "Access tokens in URLs: `off`, `signed` (there, not asked for) or `required`.",
+        default="off",
+    )
 
     def __post_init__(self) -> None:
         for name in ("listen", "enrolment_listen", "admin_listen"):
@@ -91,6 +96,8 @@ class ControlPlaneSettings:
             )
         _check_range("up_after_heartbeats", self.up_after_heartbeats, 1, 100)
         _check_range("copies_per_site", self.copies_per_site, 1, 16)
+        if self.tokens not in TOKEN_POLICIES:
+            raise ValueError(f"tokens is {self.tokens!r}, expected {', '.join(TOKEN_POLICIES)}")
 
     def the_name_servers(self) -> tuple[NameServerSettings, ...]:
         """Those that are set, or the one of a system on one machine."""

@@ -83,9 +83,20 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.token_keys_revision = Gauge(
+            "sluice_control_plane_token_keys_revision",
+            "The revision of the token keys; a box with an older one refuses tokens of newer keys.",
+            registry=self.registry,
+        )
+        self.token_key_failures = Counter(
+            "sluice_control_plane_token_key_failures_total",
+            "Rotations of the token keys that could not be kept; they are tried every minute and have "
+            "days of time.",
+            registry=self.registry,
+        )
         for health in Health:
             self.appliances.labels(health.value).set(0)
-        for stream in ("map", "titles", "manifest"):
+        for stream in ("map", "titles", "manifest", "token_keys", "signing_keys"):
             self.watchers.labels(stream).set(0)
         for kind in FAULT_KINDS:
             self.source_faults.labels(kind)

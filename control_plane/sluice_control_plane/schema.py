@@ -138,7 +138,19 @@ request_ids = sa.Table(
     sa.Column("create_time_us", sa.BigInteger, nullable=False, index=True),
 )
 
-# What is published, and its revision: `map`, `titles`, `manifests/a-1`.
+token_keys = sa.Table(
+    "token_keys",
+    metadata,
+    # The first 16 hex digits of the SHA-256 of the public half.
+    sa.Column("key_id", sa.String(16), primary_key=True),
+    # PKCS #8 in DER.
+    sa.Column("private_key", sa.LargeBinary(512), nullable=False),
+    sa.Column("sign_time_us", sa.BigInteger, nullable=False),
+    # Null while no other key is to follow.
+    sa.Column("expire_time_us", sa.BigInteger, nullable=True),
+)
+
+# What is published, and its revision: `map`, `titles`, `token-keys`, `manifests/a-1`.
 documents = sa.Table(
     "documents",
     metadata,

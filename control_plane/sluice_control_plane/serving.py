@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc.aio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -19,6 +20,7 @@ from sluice.fill.v1 import fill_pb2, fill_pb2_grpc
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice.routes.v1 import routes_pb2, routes_pb2_grpc
 from sluice.steering.v1 import steering_pb2, steering_pb2_grpc
+from sluice.tokens.v1 import tokens_pb2, tokens_pb2_grpc
 from sluice_control_plane.config import ControlPlaneSettings
 from sluice_control_plane.content.servicer import ContentServicer
 from sluice_control_plane.database import Database, open_database
@@ -41,6 +43,9 @@ from sluice_control_plane.routes.servicer import RoutesServicer
 from sluice_control_plane.steering.compiler import NameServer
 from sluice_control_plane.steering.servicer import SteeringServicer
 from sluice_control_plane.steering.snapshot import Zone, packed
+from sluice_control_plane.token_keys import fill_tokens
+from sluice_control_plane.token_keys.ring import TokenKeyRing
+from sluice_control_plane.token_keys.servicer import TokenKeyServicer
 from sluice_control_plane.truth import Part
 from sluice_runtime import rpc
 from sluice_runtime.addresses import address_setting
@@ -60,6 +65,7 @@ SERVICES = tuple(
         (content_pb2.DESCRIPTOR, ("ContentService",)),
         (fill_pb2.DESCRIPTOR, ("FillService",)),
         (steering_pb2.DESCRIPTOR, ("SteeringService",)),
+        (tokens_pb2.DESCRIPTOR, ("TokenKeyService",)),
     )
     for name in names
 )
@@ -109,7 +115,11 @@ async def serve(settings: ControlPlaneSettings, clocks: Clocks) -> AsyncIterator
         database = await stack.enter_async_context(open_database(settings.the_database_url()))
         publisher = Publisher(database, Signer(folder.signing_key), metrics)
         monitor, reconciler = await _actors(settings, clocks, database, publisher, metrics)
-        _add_services(machines, settings, clocks, database, monitor, publisher, reconciler, metrics)
+        ring = _token_keys(settings, clocks, database, folder.signing_key, metrics)
+        await ring.restore()
+        _add_services(
+            machines, settings, clocks, database, monitor, publisher, reconciler, ring, metrics
+        )
         fleet_pb2_grpc.add_EnrolmentServiceServicer_to_server(
             EnrolmentServicer(
                 database,
@@ -123,13 +133,14 @@ async def serve(settings: ControlPlaneSettings, clocks: Clocks) -> AsyncIterator
         host, port = address_setting("admin_listen", settings.admin_listen)
         facts = _Facts(metrics, monitor, publisher)
         await stack.enter_async_context(serve_admin(host, port, metrics.registry, facts))
-        finished = await stack.enter_async_context(_running(monitor, reconciler))
+        finished = await stack.enter_async_context(_running(monitor, reconciler, ring))
         await machines.start()
         await newcomers.start()
         # Streams end before the servers stop, and those before the actors.
         stack.push_async_callback(_stop, newcomers)
         stack.push_async_callback(_stop, machines)
         stack.callback(publisher.close)
+        stack.callback(ring.close)
         yield Running(listen, enrolment_listen, metrics, monitor, publisher, reconciler, finished)
 
 
@@ -168,6 +179,31 @@ async def _actors(
     return monitor, reconciler
 
 
+def _token_keys(
+    settings: ControlPlaneSettings,
+    clocks: Clocks,
+    database: Database,
+    signing_key: Ed25519PrivateKey,
+    metrics: Metrics,
+) -> TokenKeyRing:
+    return TokenKeyRing(
+        database,
+        signing_key,
+        policy=tokens_pb2.TokenPolicy.Value(f"TOKEN_POLICY_{settings.tokens.upper()}"),
+        issuer=settings.zone,
+        clock=clocks.wall,
+        metrics=metrics,
+    )
+
+
+def _fill_signer(ring: TokenKeyRing, clocks: Clocks) -> fill_tokens.Signer | None:
+    """None where no appliance asks for a token."""
+    if ring.policy == tokens_pb2.TOKEN_POLICY_OFF:
+        return None
+    key_id, key = ring.signer(clocks.wall())
+    return fill_tokens.Signer(ring.issuer, key_id, key)
+
+
 def _add_services(
     server: grpc.aio.Server,
     settings: ControlPlaneSettings,
@@ -176,6 +212,7 @@ def _add_services(
     monitor: FleetMonitor,
     publisher: Publisher,
     reconciler: Reconciler,
+    ring: TokenKeyRing,
     metrics: Metrics,
 ) -> None:
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(
@@ -205,13 +242,21 @@ def _add_services(
     )
     fill_pb2_grpc.add_FillServiceServicer_to_server(
         FillServicer(
-            database, monitor, publisher, reconciler, metrics, origin_url=settings.origin_url
+            database,
+            monitor,
+            publisher,
+            reconciler,
+            metrics,
+            origin_url=settings.origin_url,
+            fill_signer=lambda: _fill_signer(ring, clocks),
+            clock=clocks.wall,
         ),
         server,
     )
     steering_pb2_grpc.add_SteeringServiceServicer_to_server(
         SteeringServicer(publisher, reconciler), server
     )
+    tokens_pb2_grpc.add_TokenKeyServiceServicer_to_server(TokenKeyServicer(ring), server)
     _add_health_and_reflection(server)
 
 
@@ -262,17 +307,18 @@ def _check_free(name: str, address: str) -> None:
 
 @asynccontextmanager
 async def _running(
-    monitor: FleetMonitor, reconciler: Reconciler
+    monitor: FleetMonitor, reconciler: Reconciler, ring: TokenKeyRing
 ) -> AsyncIterator[asyncio.Task[None]]:
     """The actors, until the block ends."""
 
-    async def both() -> None:
+    async def all_of_them() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(monitor.run())
             group.create_task(reconciler.run())
+            group.create_task(ring.run())
 
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(both())
+        task = group.create_task(all_of_them())
         try:
             yield task
         finally:

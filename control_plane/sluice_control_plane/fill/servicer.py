@@ -1,6 +1,6 @@
 """FillService: translate, delegate, answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -17,6 +17,7 @@ from sluice_control_plane.metrics import FAULT_KINDS, Metrics
 from sluice_control_plane.publishing import Publisher
 from sluice_control_plane.reconciler import Reconciler
 from sluice_control_plane.resource_names import id_in, shown
+from sluice_control_plane.token_keys.fill_tokens import Signer, with_token
 from sluice_control_plane.truth import Part
 
 
@@ -30,6 +31,8 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
         metrics: Metrics,
         *,
         origin_url: str,
+        fill_signer: Callable[[], Signer | None],
+        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._monitor = monitor
@@ -37,6 +40,9 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
         self._reconciler = reconciler
         self._metrics = metrics
         self._origin_url = origin_url
+        # Who signs tokens for sources; None where nobody asks for any.
+        self._fill_signer = fill_signer
+        self._clock = clock
 
     async def WatchManifest(
         self, request: fill_pb2.WatchManifestRequest, context: Any
@@ -59,8 +65,15 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
         if title is None or asker is None or title.version != request.version:
             raise NotFound(f"titles/{title_id} has no version {shown(request.version)}")
         assert version_name(title) == f"{title_id}/{request.version}"
+        signer, now = self._fill_signer(), self._clock()
         holders = [
-            Holder(each.appliance_id, each.site_id, url)
+            Holder(
+                each.appliance_id,
+                each.site_id,
+                url
+                if signer is None
+                else with_token(url, signer, version_name(title), asker=appliance_id, now=now),
+            )
             for each in self._reconciler.holders(title_id)
             if (url := self._monitor.belief(each.appliance_id).address.base_url())
         ]

@@ -29,6 +29,7 @@ _ROUTES = "/sluice.routes.v1.RoutesService/"
 _CONTENT = "/sluice.content.v1.ContentService/"
 _FILL = "/sluice.fill.v1.FillService/"
 _STEERING = "/sluice.steering.v1.SteeringService/"
+_TOKENS = "/sluice.tokens.v1.TokenKeyService/"
 
 METHOD_ROLES: Mapping[str, frozenset[Role]] = {
     _FLEET + "CreatePartner": frozenset({_O}),
@@ -54,6 +55,11 @@ METHOD_ROLES: Mapping[str, frozenset[Role]] = {
     _FILL + "ReportFill": frozenset({_O, _A}),
     _STEERING + "WatchMap": frozenset({_O, _D, _S}),
     _STEERING + "ExplainClient": frozenset({_O}),
+    _TOKENS + "WatchTokenKeys": frozenset({_O, _A}),
+    # Private keys: for who signs, and for nobody's eyes.
+    _TOKENS + "WatchSigningKeys": frozenset({_S}),
+    _TOKENS + "ListTokenKeys": frozenset({_O}),
+    _TOKENS + "RotateTokenKeys": frozenset({_O}),
     "/grpc.health.v1.Health/Check": _ANY,
     "/grpc.health.v1.Health/List": _ANY,
     "/grpc.health.v1.Health/Watch": _ANY,

@@ -61,6 +61,7 @@ class Judged:
     "target",
     [
         in_path(TOKEN),
+        b"/;CAT=" + TOKEN + PATH,
         in_query(TOKEN),
         in_path(TOKEN, b"/v1/video.mp4?CMCD=br%3D1"),
         PATH + b"?a=1&CAT=" + TOKEN,

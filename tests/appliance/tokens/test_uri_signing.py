@@ -101,6 +101,9 @@ def test_an_expression_that_is_slow_elsewhere_is_no_slower_here() -> None:
         (b"/f/a?URISigningPackage=T&x=1", b"/f/a?x=1"),
         (b"/f;URISigningPackage=T/a", b"/f/a"),
         (b"/f;URISigningPackage=T;v=1/a", b"/f;v=1/a"),
+        (b"/;URISigningPackage=T/f/a", b"/f/a"),
+        (b"/f/;URISigningPackage=T/a", b"/f/a"),
+        (b"/f/;URISigningPackage=T", b"/f/"),
     ],
 )
 def test_a_token_is_taken_out_with_one_delimiter(target: bytes, bare: bytes) -> None:

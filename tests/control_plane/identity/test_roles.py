@@ -18,6 +18,7 @@ from sluice.fill.v1 import fill_pb2
 from sluice.fleet.v1 import fleet_pb2
 from sluice.routes.v1 import routes_pb2
 from sluice.steering.v1 import steering_pb2
+from sluice.tokens.v1 import tokens_pb2
 from sluice_control_plane.errors import NotAllowed, NotKnown
 from sluice_control_plane.identity.roles import (
     ENROL,
@@ -30,7 +31,7 @@ from sluice_control_plane.identity.roles import (
 )
 from sluice_runtime import rpc
 
-FILES = (fleet_pb2, routes_pb2, content_pb2, fill_pb2, steering_pb2)
+FILES = (fleet_pb2, routes_pb2, content_pb2, fill_pb2, steering_pb2, tokens_pb2)
 
 
 def _methods() -> dict[str, MethodDescriptor]:

@@ -1,7 +1,7 @@
 """Where a token stands in a request's URI, and what the URI is without it.
 
 A token is a parameter of the query (`/film/v1/a.mp4?CAT=TOKEN`) or of a path segment
-(`/film;CAT=TOKEN/v1/main.m3u8`). The second is for players: what a manifest names relatively keeps the
+(`/;CAT=TOKEN/film/v1/main.m3u8`). The second is for players: what a manifest names relatively keeps the
 folder it stands in, and so the token, but never the query.
 """
 
@@ -43,8 +43,11 @@ def find_token(target: bytes) -> Found | None:
     if found is None:
         return None
     name, token, delimiter = found.groups()
-    start = found.start() + (1 if delimiter else 0)
-    return Found(name, token, target[:start] + target[found.end() :])
+    start, end = found.start() + (1 if delimiter else 0), found.end()
+    if target[start - 1 : start] == target[end : end + 1] == b"/":
+        # A segment that was nothing but the token goes with it.
+        end += 1
+    return Found(name, token, target[:start] + target[end:])
 
 
 def split_absolute(target: bytes, host: bytes) -> tuple[bytes, bytes]:
