@@ -10,6 +10,8 @@ PARTS_MAX = 16
 # Asked for in one field; more are not looked at, for each costs about a microsecond.
 RANGES_MAX = 64
 
+# As players write it; the careful way comes to the same.
+_USUAL = re.compile(rb"bytes=([0-9]{1,18})-([0-9]{1,18})")
 _INT_RANGE = re.compile(rb"([0-9]+)-([0-9]*)")
 _SUFFIX_RANGE = re.compile(rb"-([0-9]+)")
 # Longer numbers are beyond any object (sizes are below 2^63) and slow to convert.
@@ -36,8 +38,16 @@ def read_ranges(field: bytes, size_bytes: int) -> tuple[Span, ...] | NoRange:
 
     Other units and malformed sets are answered with the whole object.
     """
+    if usual := _USUAL.fullmatch(field):
+        first, last = int(usual[1]), int(usual[2])
+        if first <= last < size_bytes:
+            return ((first, last - first + 1),)
+    return _read_carefully(field, size_bytes)
+
+
+def _read_carefully(field: bytes, size_bytes: int) -> tuple[Span, ...] | NoRange:
     unit, equals, specs = field.partition(b"=")
-    if not equals or (unit != b"bytes" and unit.strip(b" \t").lower() != b"bytes"):
+    if not equals or unit.strip(b" \t").lower() != b"bytes":
         return NoRange.WHOLE
     if b"," in specs:
         return _read_set(specs.split(b",", RANGES_MAX), size_bytes)

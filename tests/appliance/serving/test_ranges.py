@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_appliance.serving.ranges import PARTS_MAX, RANGES_MAX, NoRange, Span, read_ranges
+from sluice_appliance.serving.ranges import (
+    PARTS_MAX,
+    RANGES_MAX,
+    NoRange,
+    Span,
+    _read_carefully,
+    read_ranges,
+)
 
 SIZE = 1000
 
@@ -115,6 +122,13 @@ def test_parts_lie_apart_within_the_object_whatever_is_asked(field: bytes, size:
         assert offset > ends or ends == 0
         ends = offset + length
     assert ends <= size
+
+
+@given(st.from_regex(rb"bytes=[0-9]{0,20}-[0-9]{0,20}", fullmatch=True), st.integers(0, 2**62))
+def test_the_short_way_to_a_range_comes_to_what_the_careful_way_does(
+    field: bytes, size: int
+) -> None:
+    assert read_ranges(field, size) == _read_carefully(field, size)
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=1, max_size=8))
