@@ -166,6 +166,7 @@ def test_what_stands_against_a_start_is_one_line_that_names_its_setting(tmp_path
         ("admin_listen", "h:70000", "has port '70000', expected 0..65535"),
         ("advertise_ipv6", "10.0.0.1", "expected an IPv6 address"),
         ("workers", 0, "workers is 0, expected 1..256"),
+        ("client_connections", -1, "client_connections is -1, expected 0..1000000"),
         ("fill_stall_s", 0.0, "fill_stall_s is 0.0, expected 0.1..3600.0"),
         ("tls_key", "key.pem", "tls_certificate is missing"),
         ("fill_concurency", 4, "did you mean 'fill_concurrency'?"),
