@@ -7,10 +7,8 @@ nothing else (`make bench-serving`).
 """
 
 import argparse
-import json
 import os
 import random
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,12 +20,11 @@ from typing import NamedTuple
 # Run as a script, not by pytest: the tests' folder is where our packages begin.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.serving import matrix, report
-from benchmarks.serving.clients.load import Load, LoadFailed
+from benchmarks.serving import matrix, report, telling
+from benchmarks.serving.clients.load import Load
 from benchmarks.serving.clients.openssl_client import Handshakes, run_openssl
 from benchmarks.serving.clients.wrk import run_wrk
 from benchmarks.serving.content import (
-    WrongAnswer,
     drop_from_memory,
     remove_objects,
     site_in,
@@ -36,8 +33,8 @@ from benchmarks.serving.content import (
 )
 from benchmarks.serving.machine import machine, told
 from benchmarks.serving.matrix import Cell, Manner
-from benchmarks.serving.peers.roster import ROSTER, Missing, require
-from benchmarks.serving.peers.running import NotStarted, Peer, Site
+from benchmarks.serving.peers.roster import ROSTER, require
+from benchmarks.serving.peers.running import Peer, Site
 from benchmarks.serving.report import Line, Run
 
 TOOLS = (("wrk", "wrk"), ("openssl", "openssl"))
@@ -53,39 +50,29 @@ class Effort(NamedTuple):
 
 def main() -> int:
     arguments = _arguments()
+    return telling.run(lambda: _measure(arguments))
+
+
+def _measure(arguments: argparse.Namespace) -> None:
     manner = Manner(arguments.ranges, arguments.new, arguments.cold)
     peers = _taking_part(arguments.peers, manner)
-    try:
-        require(peers, TOOLS)
-    except Missing as missing:
-        sys.stderr.write(f"bench: {missing}\n")
-        return 1
-    # Told to stop, it stops its servers first.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    require(peers, TOOLS)
     effort = Effort(arguments.rounds, arguments.seconds, matrix.COLD_BYTES)
+    sizes = arguments.sizes or matrix.SIZES
     if arguments.quick:
-        effort = Effort(1, 1, 32 * matrix.MIB)
-        arguments.sizes = arguments.sizes or QUICK_SIZES
-    cells = list(
-        matrix.cells(arguments.schemes, arguments.sizes or matrix.SIZES, arguments.connections)
-    )
+        effort, sizes = Effort(1, 1, 32 * matrix.MIB), arguments.sizes or QUICK_SIZES
+    cells = list(matrix.cells(arguments.schemes, sizes, arguments.connections))
     facts = machine(peers)
     heading = f"{manner}; medians of {effort.rounds} run(s) of {effort.seconds} s\n{told(facts)}"
     expected_s = matrix.expected_s(cells, len(peers), effort.rounds, effort.seconds, manner)
     sys.stdout.write(f"{heading}\nabout {expected_s // 60} min {expected_s % 60} s\n")
     sys.stdout.flush()
     measure = _measure_cold if manner.cold else _measure_hot
-    try:
-        with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-            lines = measure(site_in(Path(folder)), peers, cells, effort, manner)
-    except (NotStarted, WrongAnswer, LoadFailed) as error:
-        sys.stderr.write(f"bench: {error}\n")
-        return 1
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
+        lines = measure(site_in(Path(folder)), peers, cells, effort, manner)
     sys.stdout.write(report.table(lines))
-    if arguments.json is not None:
-        told_by = {"machine": facts, "manner": str(manner), "quick": arguments.quick}
-        _write_json(arguments.json, {**told_by, **effort._asdict()}, lines)
-    return 0
+    found = {"machine": facts, "manner": str(manner), "quick": arguments.quick, **effort._asdict()}
+    telling.write_json(arguments.json, {**found, "lines": [asdict(line) for line in lines]})
 
 
 def _measure_hot(
@@ -116,7 +103,7 @@ def _interleaved(
     runs: dict[str, list[Run]] = {name: [] for name in peers}
     for number in range(effort.rounds):
         for name in matrix.turns(tuple(peers), number):
-            _progress(f"{cell.scheme} {cell.size} {cell.connections}: {name} {number + 1}")
+            telling.progress(f"{cell.scheme} {cell.size} {cell.connections}: {name} {number + 1}")
             peers[name].bring_back()
             runs[name].append(_run(peers[name], cell, effort.seconds, manner))
             peers[name].set_aside()
@@ -139,7 +126,9 @@ def _measure_cold(
         runs: dict[str, list[Run]] = {name: [] for name in speaking}
         for number in range(effort.rounds):
             for name in matrix.turns(speaking, number):
-                _progress(f"{cell.scheme} {cell.size} {cell.connections}: {name} {number + 1}")
+                telling.progress(
+                    f"{cell.scheme} {cell.size} {cell.connections}: {name} {number + 1}"
+                )
                 with ROSTER[name].start(site.over(cell.scheme)) as peer:
                     warm(peer, site, names[:1])
                     drop_from_memory(site, names)
@@ -201,47 +190,21 @@ def _name(size_bytes: int) -> str:
     return f"{_FOLDER}/{size_bytes}.mp4"
 
 
-def _write_json(path: Path, facts: Mapping[str, object], lines: Sequence[Line]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    told = {**facts, "lines": [asdict(line) for line in lines]}
-    path.write_text(json.dumps(told, indent=2) + "\n")
-
-
-def _progress(what: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{what}")
-        sys.stderr.flush()
-
-
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: bench.py --peers sluice,nginx --sizes 64K,1M --schemes http --rounds 3",
+    parser = telling.parser(
+        __doc__, "--peers sluice,nginx --sizes 64K,1M --schemes http --rounds 3", seconds=2
     )
-    add, each = parser.add_argument, "comma-separated (default: all)"
-    add("--peers", type=_peers, default=list(ROSTER), help=f"{', '.join(ROSTER)}; {each}")
-    add("--sizes", type=_sizes, help=f"like 64K,2M; {each}")
-    add("--schemes", type=_schemes, default=matrix.SCHEMES, help=f"http, https; {each}")
+    add = parser.add_argument
+    add("--sizes", type=_sizes, help="like 64K,2M (default: all six)")
+    add("--schemes", type=_schemes, default=matrix.SCHEMES, help="http, https (default: both)")
     add("--connections", type=_counts, default=(32,), help="like 1,32,256 (default: 32)")
     add("--ranges", action="store_true", help="ranges of those sizes in one object of 64 MiB")
     add("--new", action="store_true", help="a connection for each request; over TLS in full")
     add("--cold", action="store_true", help="objects that are not in memory, each read once")
-    add("--rounds", type=int, default=5, help="runs of each (default: 5)")
-    add("--seconds", type=int, default=2, help="length of a run (default: 2)")
-    add("--quick", action="store_true", help="one run of 1 s each, two sizes")
-    add("--json", type=Path, metavar="FILE", help="write the figures there too, every run")
     arguments = parser.parse_args()
     if arguments.ranges and (arguments.cold or (arguments.new and "https" in arguments.schemes)):
         parser.error("--ranges goes neither with --cold nor with --new over https")
     return arguments
-
-
-def _peers(text: str) -> list[str]:
-    unknown = [name for name in text.split(",") if name not in ROSTER]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown}, expected some of {','.join(ROSTER)}")
-    return text.split(",")
 
 
 def _sizes(text: str) -> list[int]:
