@@ -21,6 +21,7 @@ from sluice_appliance.agent.reporter import (
     Vitals,
 )
 from sluice_appliance.agent.tally import AgentTally
+from sluice_appliance.agent.token_keys import TokenKeysInForce, follow_token_keys
 from sluice_appliance.fill.fetch import ReadsSources
 from sluice_appliance.fill.progress import FillProgress
 from sluice_appliance.fill.reporter import FillReporter
@@ -41,6 +42,9 @@ class AgentSettings:
     control_plane: str
     # Where the manifest in force is kept.
     manifest: Path
+    # Where the token keys are kept, as signed and as workers read them.
+    signed_token_keys: Path
+    token_keys: Path
     fill_concurrency: int
     fill_stall_s: float
 
@@ -120,7 +124,15 @@ class Agent:
             on_sent=self._tally.heartbeat_sent,
             on_failed=self._tally.heartbeat_failed,
         )
+        keys = TokenKeysInForce(
+            self._settings.signed_token_keys,
+            self._settings.token_keys,
+            verifier=load_verifier(self._settings.enrolment.identity),
+            tally=self._tally,
+        )
+        await keys.load()
         async with asyncio.TaskGroup() as group:
+            group.create_task(follow_token_keys(channel, keys, rng=self._rng))
             group.create_task(heart.run())
             group.create_task(self._watch(service, worker, reporter))
             group.create_task(worker.run())

@@ -1,10 +1,11 @@
 """What the agent counts."""
 
+from sluice_appliance.agent.key_set import Refusal
 from sluice_runtime.counters import SharedCounters, index_of
 
 
 class AgentTally:
-    """Adds up heartbeats and enrolments."""
+    """Adds up heartbeats, enrolments and key sets."""
 
     def __init__(self, counters: SharedCounters) -> None:
         self._row = counters.row(0)
@@ -18,3 +19,13 @@ class AgentTally:
 
     def enrolment_failed(self) -> None:
         self._row[index_of(self._specs, "sluice_appliance_enrolments_failed_total")] += 1
+
+    def token_keys_taken(self) -> None:
+        self._row[index_of(self._specs, "sluice_appliance_token_keys_total")] += 1
+
+    def token_keys_refused(self, refusal: Refusal) -> None:
+        name = "sluice_appliance_token_keys_refused_total"
+        self._row[index_of(self._specs, name, reason=refusal.value)] += 1
+
+    def token_keys_unkept(self) -> None:
+        self._row[index_of(self._specs, "sluice_appliance_token_keys_unkept_total")] += 1

@@ -64,6 +64,8 @@ class Place:
                 ),
                 control_plane=f"127.0.0.1:{ports[0]}",
                 manifest=self.root / "manifest.signed",
+                signed_token_keys=self.root / "token-keys.signed",
+                token_keys=self.root / "token-keys.json",
                 fill_concurrency=2,
                 fill_stall_s=1.0,
             ),
