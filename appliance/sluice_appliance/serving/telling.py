@@ -28,7 +28,7 @@ class Telling:
     # The file that records are appended to; "" for none.
     records: str = ""
     # What each worker records of a second, all while there are fewer; failures a quarter of it on top.
-    records_per_s: int = 100
+    records_per_s: int = 200
     # How much of a client's address is recorded: a `ClientShown`.
     clients: str = ClientShown.NETWORK.value
     # Who tells.
