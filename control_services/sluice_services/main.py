@@ -27,7 +27,9 @@ from sluice_services.gateway.handlers import Handlers
 from sluice_services.gateway.health import health
 from sluice_services.gateway.page import PageFile, PageTooLarge, read_page
 from sluice_services.metrics import GatewayMetrics
+from sluice_services.playback.signing_watch import read_offered_keys, signing_keys_watch
 from sluice_services.playback.steering_map import SteeringView
+from sluice_services.playback.tokens import SigningKeys
 from sluice_services.playback.watch import map_reader, map_watch, trusted_keys
 
 PROGRAM = "sluice-services"
@@ -118,9 +120,21 @@ async def run(settings: GatewayConfig) -> None:
                 clock=time.time,
                 rng=random.Random(),
             )
+            signing = Follower(
+                "signing_keys",
+                file=settings.state / "signing-keys",
+                open_watch=signing_keys_watch(channel),
+                accept=read_offered_keys,
+                metrics=metrics,
+                clock=time.time,
+                rng=random.Random(),
+                # Private keys.
+                mode=0o600,
+            )
             handlers = Handlers(
                 catalog,
                 steering,
+                signing,
                 tuple(ipaddress.ip_network(network) for network in settings.trusted_proxies),
                 settings.url_lifetime_s,
                 metrics,
@@ -129,20 +143,20 @@ async def run(settings: GatewayConfig) -> None:
             app = make_app(
                 handlers,
                 page=page,
-                health=lambda: health(steering, catalog, now=time.time()),
+                health=lambda: health(steering, catalog, signing, now=time.time()),
                 metrics=metrics,
                 body_max_bytes=settings.body_max_bytes,
                 request_timeout_s=settings.request_timeout_s,
                 requests_in_flight_max=settings.requests_in_flight_max,
                 clock=time.monotonic,
             )
-            await _serve(app, listener, (steering, catalog), metrics, stop)
+            await _serve(app, listener, (steering, catalog, signing), metrics, stop)
 
 
 async def _serve(
     app: web.Application,
     listener: socket.socket,
-    followers: tuple[Follower[SteeringView], Follower[Catalog]],
+    followers: tuple[Follower[SteeringView], Follower[Catalog], Follower[SigningKeys]],
     metrics: GatewayMetrics,
     stop: asyncio.Event,
 ) -> None:

@@ -26,6 +26,11 @@ class GatewayMetrics:
             "Playback requests by outcome; `nobody` means no healthy appliance holds the title.",
             "outcome",
         )
+        self.tokens_signed = self._counter(
+            "sluice_gateway_tokens_signed_total",
+            "Playbacks whose URLs got a token; flat while playbacks grow, the control plane's `tokens`"
+            " is off.",
+        )
         self.proxy_address_ignored = self._counter(
             "sluice_gateway_client_address_ignored_total",
             "Playback requests that named a viewer without right to; add the proxy to"

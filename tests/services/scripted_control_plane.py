@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from sluice.content.v1 import content_pb2
 from sluice.steering.v1 import map_pb2, steering_pb2
+from sluice.tokens.v1 import tokens_pb2
 from sluice_runtime import rpc
 
 _DAY = datetime.timedelta(days=1)
@@ -30,7 +31,7 @@ class ScriptedControlPlane:
         self.identity = folder / "identity"
         self._server_folder = folder / "server"
         write_identities(self.identity, self._server_folder, self.signing_key)
-        self.said: dict[str, Any] = {"map": None, "catalog": None}
+        self.said: dict[str, Any] = {"map": None, "catalog": None, "signing_keys": None}
         # The revisions that watchers asked from, in order.
         self.asked: list[tuple[str, int]] = []
         self._changed = threading.Condition()
@@ -65,6 +66,9 @@ class ScriptedControlPlane:
     def say_catalog(self, revision: int, *titles: content_pb2.Title) -> None:
         self._say("catalog", content_pb2.WatchTitlesResponse(revision=revision, titles=titles))
 
+    def say_signing_keys(self, keys: tokens_pb2.WatchSigningKeysResponse) -> None:
+        self._say("signing_keys", keys)
+
     def _say(self, kind: str, message: Any) -> None:
         with self._changed:
             self.said[kind] = message
@@ -94,7 +98,13 @@ def _services(script: ScriptedControlPlane) -> list[grpc.GenericRpcHandler]:
 
     titles = watch("catalog", content_pb2.WatchTitlesRequest, content_pb2.WatchTitlesResponse)
     maps = watch("map", steering_pb2.WatchMapRequest, steering_pb2.WatchMapResponse)
+    keys = watch(
+        "signing_keys", tokens_pb2.WatchSigningKeysRequest, tokens_pb2.WatchSigningKeysResponse
+    )
     return [
+        grpc.method_handlers_generic_handler(
+            "sluice.tokens.v1.TokenKeyService", {"WatchSigningKeys": keys}
+        ),
         grpc.method_handlers_generic_handler(
             "sluice.content.v1.ContentService", {"WatchTitles": titles}
         ),

@@ -67,6 +67,7 @@ class Follower(Generic[V]):
         metrics: GatewayMetrics,
         clock: Callable[[], float],
         rng: random.Random,
+        mode: int = 0o644,
     ) -> None:
         self.kind = kind
         self.held: Held[V] | None = None
@@ -77,6 +78,7 @@ class Follower(Generic[V]):
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
+        self._mode = mode
         self._break_said = False
 
     def load(self) -> None:
@@ -146,7 +148,7 @@ class Follower(Generic[V]):
 
     async def _keep(self, encoded: bytes) -> None:
         try:
-            await asyncio.to_thread(write_atomically, self._file, encoded)
+            await asyncio.to_thread(write_atomically, self._file, encoded, mode=self._mode)
         except OSError as error:
             self._metrics.known_good_failures.labels(self.kind).inc()
             log.error("known_good_not_written", kind=self.kind, reason=str(error))

@@ -18,6 +18,7 @@ from sluice_services.metrics import GatewayMetrics
 from sluice_services.playback.client import IPNetwork, Viewer, viewer
 from sluice_services.playback.decide import NobodyToName, decide
 from sluice_services.playback.steering_map import IPAddress, SteeringView
+from sluice_services.playback.tokens import SigningKeys, signed
 
 _decode_playback = msgspec.json.Decoder(api.PlaybackRequest).decode
 # The catalog changes rarely; a page may show it a moment late.
@@ -30,6 +31,7 @@ class Handlers:
 
     catalog: Follower[Catalog]
     steering: Follower[SteeringView]
+    signing: Follower[SigningKeys]
     trusted: Sequence[IPNetwork]
     url_lifetime_s: int
     metrics: GatewayMetrics
@@ -78,10 +80,20 @@ class Handlers:
             decision = decide(view, who.address, title.bucket, resolve=asked.resolve)
         except NobodyToName as error:
             raise ProblemRaised(503, str(error)) from None
-        expires_at = datetime.fromtimestamp(math.floor(self.clock()) + self.url_lifetime_s, UTC)
+        now = self.clock()
+        expires_at = math.floor(now) + self.url_lifetime_s
         return api.playback_answer(
-            title, decision, map_revision=view.revision, expires_at=expires_at
+            self._signed(title, now, expires_at),
+            decision,
+            map_revision=view.revision,
+            expires_at=datetime.fromtimestamp(expires_at, UTC),
         )
+
+    def _signed(self, title: Title, now: float, expires_at: float) -> Title:
+        keys = None if self.signing.held is None else self.signing.held.value
+        if keys is not None and keys.signs:
+            self.metrics.tokens_signed.inc()
+        return signed(title, keys, now=now, expires_at=expires_at)
 
     def _viewer(self, request: web.Request, named: str | None) -> Viewer:
         who = viewer(_caller(request), _address(named), self.trusted)

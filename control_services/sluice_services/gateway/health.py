@@ -6,12 +6,13 @@ from sluice_services.following.follower import Follower
 
 
 def health(
-    steering: Follower[Any], catalog: Follower[Any], *, now: float
+    steering: Follower[Any], catalog: Follower[Any], signing: Follower[Any], *, now: float
 ) -> tuple[bool, dict[str, object]]:
     """Healthy means that playback can be answered, with or without the control plane."""
     facts: dict[str, object] = {
         "map": _facts(steering, now=now),
         "catalog": _facts(catalog, now=now),
+        "signing_keys": _facts(signing, now=now),
     }
     return steering.held is not None and catalog.held is not None, facts
 
