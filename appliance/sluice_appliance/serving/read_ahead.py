@@ -2,11 +2,12 @@
 
 A connection asks how far it may send (`reach`); where it may not send at all it waits (`want`) until a
 thread has read the piece. Sequential readers find their next piece begun. A hot object costs its
-connection one comparison, or one look into a dictionary; once a second for each window a question to
-the kernel (residency.py). A cold MiB costs 0.3 to 0.7 ms of CPU, most of it in the kernel, in a thread.
+connection 0.1 us, where it has more than one window 0.9 us; once a second for each window a question to
+the kernel (residency.py). A cold MiB costs 0.4 ms of CPU, most of it in the kernel, in a thread.
 """
 
 import errno
+import mmap
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -190,22 +191,33 @@ class _Opening(Generic[T]):
 def bring_in(fd: int, offset: int, length: int) -> None:
     """Waits until these bytes of the file are in memory. Raises OSError, EIO where the file ends before.
 
-    All is asked for at once, and waited for by a byte of each part. Reading every byte would cost a
-    copy, and by touching every page before `sendfile` does make the kernel take what was played once
-    for what is played often: of 200 MiB so read and sent all went to the active list, of 200 MiB read
-    by single bytes 13.
+    All is asked for at once, and waited for by a byte of each part, the last one first: two calls that
+    let go of the interpreter lock where sixteen would each contend for it with the loop. Reading every
+    byte would cost a copy and, touching every page before `sendfile` does, make the kernel take what
+    was played once for what is played often: of 200 MiB so read and sent all went to the active list,
+    of 200 MiB read by single bytes 13.
     """
-    end = offset + length
-    parts = [(start, min(start + HINT_BYTES, end)) for start in range(offset, end, HINT_BYTES)]
-    for start, stop in parts:
-        os.posix_fadvise(fd, start, stop - start, os.POSIX_FADV_WILLNEED)
-    for _, stop in parts:
-        if not os.pread(fd, 1, stop - 1):
-            raise OSError(errno.EIO, f"the file ends before byte {stop}")
     residency = Residency()
+    end = offset + length
+    starts = range(offset, end, HINT_BYTES)
+    _ask_for(fd, offset, length, residency, starts)
+    for start in reversed(starts):
+        last = min(start + HINT_BYTES, end) - 1
+        if not residency.has(fd, last) and not os.pread(fd, 1, last):
+            raise OSError(errno.EIO, f"the file ends before byte {last + 1}")
     if not residency.is_exact(fd) or not residency.holds(fd, offset, length):
         # A file system that takes no hints, or a kernel that does not tell.
         _read_through(fd, offset, end)
+
+
+def _ask_for(fd: int, offset: int, length: int, residency: Residency, starts: range) -> None:
+    os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
+    pages = (offset + length - 1) // mmap.PAGESIZE - offset // mmap.PAGESIZE + 1
+    if (residency.cached_pages(fd, offset, length) or 0) < pages:
+        # One hint reads no more than the disk's own read-ahead, often 128 KiB.
+        for start in starts:
+            part_bytes = min(HINT_BYTES, offset + length - start)
+            os.posix_fadvise(fd, start, part_bytes, os.POSIX_FADV_WILLNEED)
 
 
 def _read_through(fd: int, offset: int, end: int) -> None:

@@ -2,7 +2,7 @@
 
 Positions are bytes of a body. A body is divided into windows; what is known of each is forgotten
 after a second. For a hot object of one window that is one comparison a request (`all_until`), for a
-larger one a look into a dictionary for each window, 0.2 us.
+larger one a look into a dictionary for each window.
 """
 
 from typing import NamedTuple
