@@ -201,7 +201,7 @@ def enrol_impostor(fleet: SmallFleet, token: str, identity: Path) -> None:
 
 
 @contextlib.contextmanager
-def small_fleet(folder: Path, *, origin_url: str) -> Iterator[SmallFleet]:
+def small_fleet(folder: Path, *, origin_url: str, tokens: str = "off") -> Iterator[SmallFleet]:
     """Starts the control plane with one site; ends all that was started, by its process group."""
     state = folder / "control-plane"
     state.mkdir()
@@ -210,6 +210,7 @@ def small_fleet(folder: Path, *, origin_url: str) -> Iterator[SmallFleet]:
     (state / "config.toml").write_text(
         f'state = "{state}"\nlisten = "{fleet.listen}"\nenrolment_listen = "{fleet.enrolment}"\n'
         f'admin_listen = "127.0.0.1:{admin}"\nzone = "v.sluice.test"\norigin_url = "{origin_url}"\n'
+        f'tokens = "{tokens}"\n'
     )
     try:
         fleet.start(
