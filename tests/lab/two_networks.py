@@ -16,6 +16,13 @@ from lab.link import ADDRESSES, READY
 SERVER_ADDRESS, CLIENT_ADDRESS = ADDRESSES["left"], ADDRESSES["right"]
 PORT = 8081
 _STOP_S = 10.0
+_SERVER_KERNEL = {
+    # What an earlier connection lost must not slow the next one down.
+    "tcp_no_metrics_save": "1",
+    # With its usual 4 MiB the kernel runs out of buffer where a long path loses much at once: lost
+    # bytes stay in it with those in flight, and the smaller the pieces the sooner.
+    "tcp_wmem": "4096 16384 16777216",
+}
 
 
 def why_not() -> str | None:
@@ -59,9 +66,9 @@ def two_networks(
         for side in sides:
             _until_apart(side.pid)
         networks = Networks(sides[0].pid, sides[1].pid)
-        # What an earlier connection lost must not slow the next one down.
-        no_memory = "echo 1 > /proc/sys/net/ipv4/tcp_no_metrics_save"
-        subprocess.run(networks.at_server("sh", "-c", no_memory), check=True)
+        for setting, value in _SERVER_KERNEL.items():
+            written = f"echo {value} > /proc/sys/net/ipv4/{setting}"
+            subprocess.run(networks.at_server("sh", "-c", written), check=True)
         argv = ["unshare", "--net", sys.executable, str(Path(__file__).with_name("link.py"))]
         argv += ["--left", str(networks.server_pid), "--right", str(networks.client_pid)]
         argv += ["--rate-mbit", str(rate_mbit), "--rtt-ms", str(rtt_ms), "--loss", str(loss)]
