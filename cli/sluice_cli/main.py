@@ -11,6 +11,7 @@ from sluice_cli.overview import command as overview
 from sluice_cli.playing import command as playing
 from sluice_cli.steering import command as steering
 from sluice_cli.titles import commands as titles
+from sluice_cli.token_keys import commands as keys
 
 app = typer.Typer(
     name="sluice",
@@ -29,6 +30,7 @@ app.command("status", epilog=overview.EPILOG)(overview.status)
 app.command("play", epilog=playing.EPILOG)(playing.play)
 app.command("explain", epilog=steering.EPILOG)(steering.explain)
 app.add_typer(fleet.app, name="fleet", help="The appliances: list, show, drain, undrain.")
+app.add_typer(keys.app, name="keys", help="The keys of access tokens: list, rotate.")
 app.add_typer(titles.app, name="title", help="The titles: add, list, remove.")
 
 

@@ -17,10 +17,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluice.content.v1 import content_pb2, content_pb2_grpc
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice.steering.v1 import steering_pb2, steering_pb2_grpc
+from sluice.tokens.v1 import tokens_pb2, tokens_pb2_grpc
 from sluice_cli.deployment import Deployment, write_deployment
 from sluice_runtime import rpc
 
@@ -149,6 +151,29 @@ class Steering(steering_pb2_grpc.SteeringServiceServicer):
         )
 
 
+class TokenKeys(tokens_pb2_grpc.TokenKeyServiceServicer):
+    """One key, and another after each rotation."""
+
+    def __init__(self) -> None:
+        self.told = tokens_pb2.TokenKeySet(
+            revision=1, policy=tokens_pb2.TOKEN_POLICY_REQUIRED, issuer="v.sluice.test"
+        )
+        self.told.keys.add(key_id="key-1", sign_time=Timestamp(seconds=1_750_000_000))
+        self.revoked = False
+
+    async def ListTokenKeys(self, request: Any, context: Any) -> tokens_pb2.ListTokenKeysResponse:
+        return tokens_pb2.ListTokenKeysResponse(keys=self.told)
+
+    async def RotateTokenKeys(
+        self, request: Any, context: Any
+    ) -> tokens_pb2.RotateTokenKeysResponse:
+        self.revoked = request.revoke
+        self.told.revision += 1
+        self.told.keys[-1].expire_time.seconds = 1_750_900_000
+        self.told.keys.add(key_id="key-2", sign_time=Timestamp(seconds=1_750_000_060))
+        return tokens_pb2.RotateTokenKeysResponse(keys=self.told)
+
+
 def appliance(name: str, site: str) -> fleet_pb2.Appliance:
     return fleet_pb2.Appliance(
         name=f"appliances/{name}",
@@ -171,6 +196,7 @@ class Desk:
         self.fleet = Fleet({box.name: box for box in boxes})  # type: ignore[abstract]
         self.content = Content()  # type: ignore[abstract]
         self.steering = Steering()  # type: ignore[abstract]
+        self.token_keys = TokenKeys()  # type: ignore[abstract]
         self.server: grpc.aio.Server | None = None
         self.deployment: Deployment
 
@@ -193,6 +219,7 @@ async def desk(state: Path) -> AsyncIterator[Desk]:
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(made.fleet, server)
     content_pb2_grpc.add_ContentServiceServicer_to_server(made.content, server)
     steering_pb2_grpc.add_SteeringServiceServicer_to_server(made.steering, server)
+    tokens_pb2_grpc.add_TokenKeyServiceServicer_to_server(made.token_keys, server)
     credentials = rpc.server_credentials(
         rpc.TlsFiles.in_folder(state / "server"), want_client_certificate=True
     )

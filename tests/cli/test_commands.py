@@ -39,6 +39,8 @@ def is_one_line(done: Done, status: int, *words: str) -> None:
         ("fleet", "show", "a-1"),
         ("title", "list"),
         ("title", "remove", "x"),
+        ("keys", "list"),
+        ("keys", "rotate"),
     ],
 )
 def test_every_command_says_how_to_start_what_does_not_run(

@@ -146,10 +146,7 @@ def test_only_tokens_open_a_fleet_that_asks_for_them_and_that_outlives_its_contr
             tokens_pb2_grpc.TokenKeyServiceStub(channel).RotateTokenKeys(
                 tokens_pb2.RotateTokenKeysRequest(), timeout=10
             )
-        for box in (one, two):
-            until(
-                "a new key is announced", lambda box=box: revision(box) == before + 1, within_s=10
-            )
+        until("both know the new key", partial(both_know, before + 1, one, two), within_s=10)
         all_is_well()
 
         fleet.processes[0].send_signal(signal.SIGKILL)

@@ -173,6 +173,8 @@ def control_plane_program(paths: StatePaths, ports: Ports) -> Program:
         admin_listen=f"127.0.0.1:{ports.control_plane_admin}",
         zone=ZONE,
         origin_url=f"http://127.0.0.1:{ports.origin}/",
+        # As in production: appliances serve who comes from the playback API, and nobody else.
+        tokens="required",
     )
     return _configured(
         "control-plane",
