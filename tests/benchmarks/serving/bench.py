@@ -116,7 +116,7 @@ def _measure_cold(
     """Each object is read once; a server starts for each run, for a page that it maps stays."""
     lines: list[Line] = []
     for cell in cells:
-        count = matrix.cold_files(cell.size_bytes, effort.cold_bytes)
+        count = matrix.cold_files(cell.size_bytes, cell.connections, effort.cold_bytes)
         names = [f"{_FOLDER}/{number}.mp4" for number in range(count)]
         rng = random.Random(1)
         for name in names:
@@ -153,6 +153,7 @@ def _load(peer: Peer, cell: Cell, seconds: int, manner: Manner, cold_files: int)
             anew=manner.anew,
             script="objects.lua",
             arguments=(str(cold_files), "once"),
+            may_refuse=True,
         )
     if manner.ranges:
         return run_wrk(

@@ -90,6 +90,8 @@ def _expect(peer: Peer, name: str, fields: dict[str, str], status: int, body: by
         with_peer.request("GET", f"/{name}", headers=fields)
         response = with_peer.getresponse()
         got = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise WrongAnswer(f"{peer.name} does not answer {name}: {error!r}") from None
     finally:
         with_peer.close()
     if response.status != status or got != body:

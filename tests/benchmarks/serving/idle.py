@@ -28,7 +28,7 @@ from benchmarks.serving.peers.roster import ROSTER, require
 from benchmarks.serving.peers.running import Peer, Site
 
 IDLE = 15_000
-IDLE_QUICK = 500
+IDLE_QUICK = 2_000
 NAME = "bench/v1/hot.mp4"
 SIZE_BYTES = 64 * matrix.KIB
 _HOT_CONNECTIONS = 32

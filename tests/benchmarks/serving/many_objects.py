@@ -58,6 +58,8 @@ class Line:
     cpu_us_per_request: float
     p99_ms: float
     memory_mb: float
+    # Of all runs: what was not in memory, and more than the disk bears.
+    refused: int
 
 
 def main() -> int:
@@ -104,18 +106,20 @@ def _compared(folder: Path, many: int, rounds: int, seconds: int) -> list[Line]:
             peers[count] = stack.enter_context(sluice(site))
             peers[count].set_aside()
         for case in cases[:2]:
-            _run(peers[case[0]], case[1], 1)  # what is hot was asked for before
+            _run(peers[case[0]], FEW, 1, may_refuse=True)  # what is hot was asked for before
         # Hot requests first, all rounds of them: what was opened at random is not to slow them.
         for number in range(rounds):
             for case in cases[:2] if number % 2 == 0 else reversed(cases[:2]):
                 runs[case].append(_run(peers[case[0]], case[1], seconds))
         for _ in range(rounds):
-            runs[cases[2]].append(_run(peers[many], many, seconds))
+            runs[cases[2]].append(_run(peers[many], many, seconds, may_refuse=True))
         memory_mb = {count: _memory_mb(peer) for count, peer in peers.items()}
     return [_line(case, of_case, memory_mb) for case, of_case in runs.items()]
 
 
-def _run(peer: Peer, asked_for: int, seconds: int) -> tuple[Load, float]:
+def _run(
+    peer: Peer, asked_for: int, seconds: int, *, may_refuse: bool = False
+) -> tuple[Load, float]:
     telling.progress(f"{asked_for:,} objects asked for")
     peer.bring_back()
     spent = peer.cpu()
@@ -125,6 +129,7 @@ def _run(peer: Peer, asked_for: int, seconds: int) -> tuple[Load, float]:
         seconds,
         script="objects.lua",
         arguments=(str(asked_for), "random"),
+        may_refuse=may_refuse,
     )
     cpu_us = peer.cpu().since(spent).total_s * 1e6 / load.requests
     peer.set_aside()
@@ -144,6 +149,7 @@ def _line(
         median(cpu_us for _, cpu_us in runs),
         median(load.p99_ms or 0.0 for load, _ in runs),
         memory_mb[case[0]],
+        sum(load.refused for load, _ in runs),
     )
 
 
@@ -180,11 +186,12 @@ def _make_objects(part: tuple[str, int, int]) -> None:
 
 def _table(lines: Sequence[Line]) -> str:
     text = [
-        f"{'objects':>10} {'asked for':>10} {'req/s':>9} {'us CPU':>7} {'p99 ms':>7} {'memory MB':>10}"
+        f"{'objects':>10} {'asked for':>10} {'req/s':>9} {'us CPU':>7} {'p99 ms':>7}"
+        + f" {'memory MB':>10} {'refused':>8}"
     ]
     text += [
         f"{line.store:10,} {line.asked_for:10,} {line.requests_per_s:9,.0f}"
-        f" {line.cpu_us_per_request:7.1f} {line.p99_ms:7.2f} {line.memory_mb:10.1f}"
+        f" {line.cpu_us_per_request:7.1f} {line.p99_ms:7.2f} {line.memory_mb:10.1f} {line.refused:8,}"
         for line in lines
     ]
     return "\n".join((*text, f"hot requests kept: {hot_kept(lines):.2f}")) + "\n"

@@ -64,8 +64,9 @@ def turns(peers: Sequence[str], number: int) -> Sequence[str]:
     return (*peers[first:], *peers[:first])
 
 
-def cold_files(size_bytes: int, total_bytes: int = COLD_BYTES) -> int:
-    return max(1, min(COLD_FILES_MAX, total_bytes // size_bytes))
+def cold_files(size_bytes: int, connections: int, total_bytes: int = COLD_BYTES) -> int:
+    """Some for each connection: a run ends when all were asked for, not when all have come."""
+    return max(4 * connections, min(COLD_FILES_MAX, total_bytes // size_bytes))
 
 
 def label(size_bytes: int) -> str:

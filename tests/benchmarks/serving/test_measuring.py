@@ -47,6 +47,11 @@ def test_a_run_with_one_failed_request_is_no_measurement(wrong: str) -> None:
         read_wrk(WRK + wrong)
 
 
+def test_a_cold_run_tells_what_was_refused_apart_from_what_was_served() -> None:
+    shed = read_wrk(WRK + "  Non-2xx or 3xx responses: 1000\n", may_refuse=True)
+    assert (shed.requests, shed.refused, shed.requests_per_s) == (4000, 1000, 1600)
+
+
 def test_a_connection_that_did_not_bring_the_object_is_no_measurement() -> None:
     said = "7 connections in 0.1s; 70.0 connections/user sec, bytes read 8\n"
     said += "7 connections in 2 real seconds, 4300 bytes read per connection\n"

@@ -15,12 +15,14 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`requests` were answered in `seconds`; how long one took, where the client tells."""
+    """`requests` were answered in `seconds`; how long one took, where the client tells. `refused` were
+    answered with something else than the object, and are not among `requests`."""
 
     requests: int
     seconds: float
     p50_ms: float | None = None
     p99_ms: float | None = None
+    refused: int = 0
 
     @property
     def requests_per_s(self) -> float:

@@ -20,8 +20,10 @@ def run_wrk(
     anew: bool = False,
     script: str = "",
     arguments: Sequence[str] = (),
+    may_refuse: bool = False,
 ) -> Load:
-    """Loads `url`; `anew` takes a connection for each request. Raises LoadFailed.
+    """Loads `url`; `anew` takes a connection for each request. Raises LoadFailed, unless it `may_refuse`
+    also for a server that sheds what its disk does not bear.
 
     Over TLS a new connection of wrk resumes the session of the one before: full handshakes are
     `openssl_client`'s.
@@ -41,21 +43,25 @@ def run_wrk(
     )
     if done.returncode != 0:
         raise LoadFailed(f"{' '.join(argv)} {url}: {done.stdout}{done.stderr}")
-    return read_wrk(done.stdout)
+    return read_wrk(done.stdout, may_refuse=may_refuse)
 
 
-def read_wrk(said: str) -> Load:
+def read_wrk(said: str, *, may_refuse: bool = False) -> Load:
     """What wrk printed. Raises LoadFailed where requests failed or none was answered."""
     found = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m),", said)
-    if found is None or int(found[1]) == 0 or "Non-2xx" in said or "Socket errors" in said:
+    others = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    refused = int(others[1]) if others else 0
+    requests = int(found[1]) - refused if found else 0
+    if found is None or not requests or (refused and not may_refuse) or "Socket errors" in said:
         raise LoadFailed(f"requests failed; wrk said:\n{said}")
     # wrk waits out its time where a script has ended the run before.
     ended = re.search(r"all were asked for in ([\d.]+) s", said)
     return Load(
-        int(found[1]),
+        requests,
         float(ended[1]) if ended else float(found[2]) * _UNITS_MS[found[3]] / 1000,
         _percentile_ms(said, 50),
         _percentile_ms(said, 99),
+        refused,
     )
 
 
