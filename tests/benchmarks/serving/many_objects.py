@@ -185,10 +185,8 @@ def _make_objects(part: tuple[str, int, int]) -> None:
 
 
 def _table(lines: Sequence[Line]) -> str:
-    text = [
-        f"{'objects':>10} {'asked for':>10} {'req/s':>9} {'us CPU':>7} {'p99 ms':>7}"
-        + f" {'memory MB':>10} {'refused':>8}"
-    ]
+    heading = f"{'objects':>10} {'asked for':>10} {'req/s':>9} {'us CPU':>7} {'p99 ms':>7}"
+    text = [f"{heading} {'memory MB':>10} {'refused':>8}"]
     text += [
         f"{line.store:10,} {line.asked_for:10,} {line.requests_per_s:9,.0f}"
         f" {line.cpu_us_per_request:7.1f} {line.p99_ms:7.2f} {line.memory_mb:10.1f} {line.refused:8,}"
