@@ -21,11 +21,11 @@ class AgentTally:
         self._row[index_of(self._specs, "sluice_appliance_enrolments_failed_total")] += 1
 
     def token_keys_taken(self) -> None:
-        self._row[index_of(self._specs, "sluice_appliance_token_keys_total")] += 1
+        self._row[index_of(self._specs, "sluice_appliance_token_key_sets_total")] += 1
 
     def token_keys_refused(self, refusal: Refusal) -> None:
-        name = "sluice_appliance_token_keys_refused_total"
+        name = "sluice_appliance_token_key_sets_refused_total"
         self._row[index_of(self._specs, name, reason=refusal.value)] += 1
 
     def token_keys_unkept(self) -> None:
-        self._row[index_of(self._specs, "sluice_appliance_token_keys_unkept_total")] += 1
+        self._row[index_of(self._specs, "sluice_appliance_token_key_sets_unkept_total")] += 1

@@ -69,7 +69,7 @@ class Box:
         return self.counters.total(index_of(self.counters.specs, name, **labels))
 
     def refused(self, reason: str) -> int:
-        return self.counted("sluice_appliance_token_keys_refused_total", reason=reason)
+        return self.counted("sluice_appliance_token_key_sets_refused_total", reason=reason)
 
 
 @pytest.fixture
@@ -138,8 +138,8 @@ def test_a_disk_that_does_not_take_the_keys_is_asked_again(box: Box) -> None:
     box.for_workers.mkdir()
     assert not box.take(signed(2))
     assert box.in_force.revision == 0
-    assert box.counted("sluice_appliance_token_keys_unkept_total") == 1
+    assert box.counted("sluice_appliance_token_key_sets_unkept_total") == 1
     box.for_workers.rmdir()
     assert box.take(signed(2))
     assert load_keys(box.for_workers).revision == 2
-    assert box.counted("sluice_appliance_token_keys_total") == 1
+    assert box.counted("sluice_appliance_token_key_sets_total") == 1
