@@ -2,7 +2,8 @@
 
 A request that was permitted before (a player asks for range after range of a file) pays one look-up by
 its target and a comparison of times. Otherwise its token is found by its bytes, and what it asks of the
-URI is judged; a token that is new is verified. Figures: tests/appliance/tokens/cost.py.
+URI is judged; a token that is new is verified. That is 0.4 us, 9 us and, signed with ES256, 200 us, on a
+core that others used too (tests/appliance/tokens/cost.py).
 """
 
 import enum

@@ -2,7 +2,7 @@
 
 Our control plane makes ES256 keys, so that a box in somebody else's rack holds nothing that could
 sign a token. HS256 keys are for those who sign elsewhere and trust their boxes. A key has one
-algorithm: a token that names another is refused. ES256 takes 85 us to check, HS256 3 us.
+algorithm: a token that names another is refused. ES256 takes 84 us to check, HS256 4 us.
 """
 
 import base64
