@@ -11,6 +11,9 @@ from sluice_runtime.config import setting
 _ID = re.compile(r"[a-z0-9-]{1,63}")
 _WORKERS_MAX = 256
 _CLIENT_CONNECTIONS_MAX = 1_000_000
+_RECORDS_PER_S_MAX = 100_000
+_TOKENS = ("fleet", "off", "required")
+_CLIENTS_SHOWN = ("whole", "network", "nothing")
 _FILL_CONCURRENCY_MAX = 64
 
 
@@ -45,10 +48,25 @@ class ApplianceConfig:
         "Connections that a worker takes from one IPv4 address or IPv6 /56; 0 for any number.",
         default=512,
     )
+    access_records: Path | None = setting(
+        "The file that access records are appended to, a line of JSON each; none when unset.",
+        default=None,
+    )
+    access_records_per_s: int = setting(
+        "Of how many requests a second each worker tells; the others are told by their weight.",
+        default=200,
+    )
+    access_records_clients: str = setting(
+        "How much of a client's address is told: `whole`, `network` or `nothing`.",
+        default="network",
+    )
     tls_certificate: Path | None = setting(
         "The certificate chain shown to players, PEM; plain HTTP when unset.", default=None
     )
     tls_key: Path | None = setting("The key of `tls_certificate`, PEM.", default=None)
+    tokens: str = setting(
+        "Whether requests need a token: as the `fleet` says, `off` or `required`.", default="fleet"
+    )
     fill_concurrency: int = setting("Objects fetched at a time.", default=4)
     fill_stall_s: float = setting(
         "A source that sends no byte for so long is left for the next.", default=10.0, unit="s"
@@ -63,10 +81,18 @@ class ApplianceConfig:
         _check_range("capacity_bytes", self.capacity_bytes, 1, 2**63 - 1)
         _check_range("workers", self.workers, 1, _WORKERS_MAX)
         _check_range("client_connections", self.client_connections, 0, _CLIENT_CONNECTIONS_MAX)
+        _check_range("access_records_per_s", self.access_records_per_s, 1, _RECORDS_PER_S_MAX)
+        if self.access_records_clients not in _CLIENTS_SHOWN:
+            raise ValueError(
+                f"access_records_clients is {self.access_records_clients!r}, expected one of"
+                f" {', '.join(_CLIENTS_SHOWN)}"
+            )
         _check_range("fill_concurrency", self.fill_concurrency, 1, _FILL_CONCURRENCY_MAX)
         _check_range("fill_stall_s", self.fill_stall_s, 0.1, 3600.0)
         _check_advertised("advertise_ipv4", self.advertise_ipv4, 4)
         _check_advertised("advertise_ipv6", self.advertise_ipv6, 6)
+        if self.tokens not in _TOKENS:
+            raise ValueError(f"tokens is {self.tokens!r}, expected one of {', '.join(_TOKENS)}")
         if not self.serving_ipv4 and not self.serving_ipv6:
             raise ValueError(
                 f"listen is {self.listen!r}, which is no address to send players to;"

@@ -210,6 +210,20 @@ SERVING: tuple[Spec, ...] = (
     ),
     CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "range"}),
     CounterSpec("sluice_appliance_refused_total", _REFUSED, {"reason": "loop"}),
+    CounterSpec(
+        "sluice_appliance_tls_resumed_total",
+        "TLS handshakes that resumed a session; players that come back and resume none cost ten times"
+        " the CPU.",
+    ),
+    CounterSpec("sluice_appliance_timeouts_total", _TIMEOUTS, {"waiting_for": "disk"}),
+    CounterSpec(
+        "sluice_appliance_faults_total",
+        "Connections closed for a fault of the software; the log has the trace, please report it.",
+    ),
+    CounterSpec(
+        "sluice_appliance_token_keys_refused_total",
+        "Times the file of token keys could not be used; the keys that were held stay in force.",
+    ),
 )
 
 
@@ -223,6 +237,11 @@ _REFUSALS = (
     "Manifests not taken, by reason: `signature` is a stranger or a changed signing key, `older` a"
     " control plane restored from an old backup."
 )
+_KEYS_REFUSED = (
+    "Sets of token keys not taken, by reason: `signature` is a stranger or a changed signing key,"
+    " `older` a control plane restored from an old backup."
+)
+_KEYS_REFUSAL_KINDS = ("signature", "malformed", "older")
 _SOURCES = ("peer", "site", "origin", "unknown")
 _FAULT_KINDS = ("unavailable", "stalled", "truncated", "overlong", "digest_mismatch")
 _REFUSAL_KINDS = ("signature", "malformed", "other_appliance", "older")
@@ -282,6 +301,20 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
     CounterSpec(
         "sluice_appliance_enrolments_failed_total",
         "Tries to enrol that failed; the log says whether the way or the token is wrong.",
+    ),
+    CounterSpec(
+        "sluice_appliance_token_key_sets_total",
+        "Sets of token keys taken from the control plane; standing still for days is no fault.",
+    ),
+    *(
+        CounterSpec(
+            "sluice_appliance_token_key_sets_refused_total", _KEYS_REFUSED, {"reason": reason}
+        )
+        for reason in _KEYS_REFUSAL_KINDS
+    ),
+    CounterSpec(
+        "sluice_appliance_token_key_sets_unkept_total",
+        "Times that the disk did not take the token keys; workers go by the old ones meanwhile.",
     ),
 )
 

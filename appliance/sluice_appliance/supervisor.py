@@ -11,6 +11,7 @@ import random
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psutil
 from prometheus_client import CollectorRegistry
@@ -35,7 +36,12 @@ from sluice_appliance.serving.errors import AddressRefused, TlsFilesRefused
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.orders import obey
 from sluice_appliance.serving.pool import ServingPool
-from sluice_appliance.serving.tls import TlsFiles
+from sluice_appliance.serving.popularity import Popularity
+from sluice_appliance.serving.popularity_page import PopularityPage
+from sluice_appliance.serving.record_writer import check_records
+from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.telling import Telling
+from sluice_appliance.serving.tokens.gate import Demand
 from sluice_appliance.store.errors import StoreInUse
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
@@ -54,6 +60,8 @@ class CannotStart(Exception):
 
 # In the store's folder, as it says what the store should hold.
 _MANIFEST_FILE = "manifest.signed"
+_SIGNED_KEYS_FILE = "token-keys.signed"
+_KEYS_FILE = "token-keys.json"
 
 
 def own_box(config: ApplianceConfig, rng: random.Random) -> None:
@@ -78,7 +86,13 @@ def own_box(config: ApplianceConfig, rng: random.Random) -> None:
 
 async def _own(config: ApplianceConfig, store: Store, rng: random.Random) -> None:
     counters = serving_counters(config.workers)
-    pool = _pool(config, counters)
+    if config.access_records is not None:
+        try:
+            check_records(config.access_records)
+        except OSError as error:
+            raise CannotStart(f"{error} (setting 'access_records')") from None
+    popularity = Popularity(2 * config.workers)
+    pool = _pool(config, counters, popularity)
     try:
         pool.bind()
     except AddressRefused as error:
@@ -86,7 +100,10 @@ async def _own(config: ApplianceConfig, store: Store, rng: random.Random) -> Non
     except TlsFilesRefused as error:
         raise CannotStart(f"{error} (settings 'tls_certificate', 'tls_key')") from None
     try:
-        await _run(config, store, pool, counters, rng)
+        page = PopularityPage(
+            popularity, counters.row(counters.rows - 1), asyncio.get_running_loop().time
+        )
+        await _run(config, store, pool, counters, page, rng)
     finally:
         pool.close()
     log.info("appliance_stopped", appliance=config.appliance)
@@ -97,13 +114,14 @@ async def _run(
     store: Store,
     pool: ServingPool,
     counters: SharedCounters,
+    popularity: PopularityPage,
     rng: random.Random,
 ) -> None:
     own_counters = supervisor_counters()
     registry = CollectorRegistry()
     registry.register(SharedCountersCollector(counters))
     registry.register(SharedCountersCollector(own_counters))
-    async with HttpSources.open_session() as session:
+    async with HttpSources.open_session(config.appliance) as session:
         agent = Agent(
             _agent_settings(config),
             _standing(config, pool.address.port),
@@ -123,17 +141,27 @@ async def _run(
             },
         )
         with stop_signals() as stop:
-            async with _admin_page(config, registry, pool, agent):
+            async with _admin_page(config, registry, pool, agent, popularity):
                 log.info("appliance_started", appliance=config.appliance, listen=config.listen)
-                await _until_stopped(pool, agent, stop)
+                await _until_stopped(pool, agent, popularity, stop)
 
 
 @asynccontextmanager
 async def _admin_page(
-    config: ApplianceConfig, registry: CollectorRegistry, pool: ServingPool, agent: Agent
+    config: ApplianceConfig,
+    registry: CollectorRegistry,
+    pool: ServingPool,
+    agent: Agent,
+    popularity: PopularityPage,
 ) -> AsyncIterator[None]:
     address = parse_address(config.admin_listen)
-    page = serve_admin(address.host, address.port, registry, lambda: _health(config, pool, agent))
+    page = serve_admin(
+        address.host,
+        address.port,
+        registry,
+        lambda: _health(config, pool, agent),
+        routes=popularity.routes(),
+    )
     try:
         await page.__aenter__()
     except OSError as error:
@@ -145,12 +173,16 @@ async def _admin_page(
         await page.__aexit__(None, None, None)
 
 
-async def _until_stopped(pool: ServingPool, agent: Agent, stop: asyncio.Event) -> None:
+async def _until_stopped(
+    pool: ServingPool, agent: Agent, popularity: PopularityPage, stop: asyncio.Event
+) -> None:
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(pool.run())
         joining = group.create_task(agent.run())
         obeying = group.create_task(obey(pool))
+        draining = group.create_task(popularity.run())
         await stop.wait()
+        draining.cancel()
         joining.cancel()
         obeying.cancel()
         serving.cancel()
@@ -214,20 +246,31 @@ def _agent_settings(config: ApplianceConfig) -> AgentSettings:
         ),
         control_plane=config.control_plane,
         manifest=config.store / _MANIFEST_FILE,
+        signed_token_keys=config.store / _SIGNED_KEYS_FILE,
+        token_keys=config.store / _KEYS_FILE,
         fill_concurrency=config.fill_concurrency,
         fill_stall_s=config.fill_stall_s,
     )
 
 
-def _pool(config: ApplianceConfig, counters: SharedCounters) -> ServingPool:
-    tls = None
-    if config.tls_certificate is not None and config.tls_key is not None:
-        tls = TlsFiles(config.tls_certificate, config.tls_key)
-    return ServingPool(
-        str(config.store.absolute()),
-        parse_address(config.listen),
-        config.workers,
-        tls,
-        counters,
+def _pool(config: ApplianceConfig, counters: SharedCounters, popularity: Popularity) -> ServingPool:
+    settings = ServingSettings(
+        store=str(config.store.absolute()),
+        name=config.appliance,
         limits=Limits(client_connections=config.client_connections),
+        telling=Telling(
+            records=_absolute(config.access_records),
+            records_per_s=config.access_records_per_s,
+            clients=config.access_records_clients,
+            appliance=config.appliance,
+        ),
+        tls_certificate=_absolute(config.tls_certificate),
+        tls_key=_absolute(config.tls_key),
+        tokens=Demand(config.tokens),
+        token_keys=_absolute(config.store / _KEYS_FILE),
     )
+    return ServingPool(settings, parse_address(config.listen), config.workers, counters, popularity)
+
+
+def _absolute(path: Path | None) -> str:
+    return "" if path is None else str(path.absolute())

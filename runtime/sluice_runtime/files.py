@@ -35,3 +35,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def memory_file(name: str, content: bytes) -> int:
+    """The descriptor of a file that is only in memory, for what a child process should be handed and
+    nobody else should read; it is gone with its last descriptor."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    os.pwrite(descriptor, content, 0)
+    return descriptor

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -16,12 +17,21 @@ from sluice_appliance.serving.errors import ServingRefused, TlsFilesRefused
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.orders import obey
 from sluice_appliance.serving.pool import ServingPool
-from sluice_appliance.serving.tls import TlsFiles
+from sluice_appliance.serving.popularity import Popularity
+from sluice_appliance.serving.popularity_page import PopularityPage
+from sluice_appliance.serving.record_writer import check_records
+from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.shown import ClientShown
+from sluice_appliance.serving.telling import Telling
+from sluice_appliance.serving.tokens.gate import Demand
 from sluice_runtime.addresses import Address, parse_address
+from sluice_runtime.counters import SharedCounters
 from sluice_runtime.lifecycle import stop_signals
 from sluice_runtime.metrics import SharedCountersCollector, serve_admin
 
 _WORKERS_MAX = 256
+# It stands in headers as a token and as a cdn-id.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9.-]{0,62}")
 
 
 def add_to(verbs: "argparse._SubParsersAction[Any]") -> None:
@@ -63,6 +73,37 @@ def add_to(verbs: "argparse._SubParsersAction[Any]") -> None:
         "--tls-key", type=Path, metavar="FILE", help="the key of --tls-cert, PEM, unencrypted"
     )
     parser.add_argument(
+        "--name",
+        type=_name,
+        default="sluice",
+        help="what the box calls itself in Cache-Status, CDN-Loop and records (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--access-records",
+        type=Path,
+        metavar="FILE",
+        help="append a line of JSON for each request, sampled when there are many (default: none)",
+    )
+    parser.add_argument(
+        "--access-records-per-s",
+        type=_records_per_s,
+        default=Telling().records_per_s,
+        metavar="N",
+        help="of how many requests a second each worker tells at most (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--access-records-clients",
+        choices=[shown.value for shown in ClientShown],
+        default=Telling().clients,
+        help="how much of a client's address is told (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--token-keys",
+        type=Path,
+        metavar="FILE",
+        help="a JSON Web Key Set: only requests with a token signed by one of its keys are answered",
+    )
+    parser.add_argument(
         "--admin",
         type=_address,
         metavar="HOST:PORT",
@@ -84,6 +125,18 @@ def _workers(text: str) -> int:
     return int(text)
 
 
+def _records_per_s(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected 1 or more")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected 1..63 of a-z, A-Z, 0-9, '.' and '-'")
+    return text
+
+
 def _client_connections(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r}, expected 0 or more")
@@ -96,17 +149,17 @@ def _serve(arguments: argparse.Namespace) -> int:
         return _refuse("--tls-cert and --tls-key go together")
     if not arguments.store.is_dir():
         return _refuse(f"{arguments.store}: no such folder (option --store)")
-    tls = TlsFiles(arguments.tls_cert, arguments.tls_key) if arguments.tls_cert else None
+    if arguments.access_records is not None:
+        try:
+            check_records(arguments.access_records)
+        except OSError as error:
+            return _refuse(f"{error} (option --access-records)")
     counters = serving_counters(arguments.workers)
     registry = CollectorRegistry()
     registry.register(SharedCountersCollector(counters))
+    popularity = Popularity(2 * arguments.workers)
     pool = ServingPool(
-        str(arguments.store.absolute()),
-        arguments.listen,
-        arguments.workers,
-        tls,
-        counters,
-        limits=Limits(client_connections=arguments.client_connections),
+        _settings(arguments), arguments.listen, arguments.workers, counters, popularity
     )
     try:
         pool.bind()
@@ -115,7 +168,16 @@ def _serve(arguments: argparse.Namespace) -> int:
     except ServingRefused as error:
         return _refuse(f"{error} (option --listen)")
     try:
-        asyncio.run(_run(pool, registry, arguments.admin, "https" if tls else "http"))
+        asyncio.run(
+            _run(
+                pool,
+                registry,
+                counters,
+                popularity,
+                arguments.admin,
+                "https" if arguments.tls_cert else "http",
+            )
+        )
     except OSError as error:
         return _refuse(f"{error} (option --admin)")
     finally:
@@ -123,8 +185,35 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _settings(arguments: argparse.Namespace) -> ServingSettings:
+    return ServingSettings(
+        store=str(arguments.store.absolute()),
+        name=arguments.name,
+        limits=Limits(client_connections=arguments.client_connections),
+        telling=Telling(
+            records=_absolute(arguments.access_records),
+            records_per_s=arguments.access_records_per_s,
+            clients=arguments.access_records_clients,
+            appliance=arguments.name,
+        ),
+        tls_certificate=_absolute(arguments.tls_cert),
+        tls_key=_absolute(arguments.tls_key),
+        tokens=Demand.REQUIRED if arguments.token_keys else Demand.OFF,
+        token_keys=_absolute(arguments.token_keys),
+    )
+
+
+def _absolute(path: Path | None) -> str:
+    return "" if path is None else str(path.absolute())
+
+
 async def _run(
-    pool: ServingPool, registry: CollectorRegistry, admin: Address | None, scheme: str
+    pool: ServingPool,
+    registry: CollectorRegistry,
+    counters: SharedCounters,
+    popularity: Popularity,
+    admin: Address | None,
+    scheme: str,
 ) -> None:
     def health() -> tuple[bool, Mapping[str, object]]:
         return pool.takes_clients(), {
@@ -133,17 +222,21 @@ async def _run(
             "restarts": pool.restarts,
         }
 
+    clock = asyncio.get_running_loop().time
+    page = PopularityPage(popularity, counters.row(counters.rows - 1), clock)
     with stop_signals() as stop:
         async with AsyncExitStack() as stack:
             if admin is not None:
                 await stack.enter_async_context(
-                    serve_admin(admin.host, admin.port, registry, health)
+                    serve_admin(admin.host, admin.port, registry, health, routes=page.routes())
                 )
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(pool.run())
                 obeying = tasks.create_task(obey(pool))
                 saying = tasks.create_task(_say_ready(pool, scheme))
+                draining = tasks.create_task(page.run())
                 await stop.wait()
+                draining.cancel()
                 saying.cancel()
                 obeying.cancel()
                 serving.cancel()

@@ -1,399 +1,423 @@
 """One client's connection: bytes in, requests in order, heads and bodies out.
 
-What a request for a hot 64 KiB object costs: one `recv`, one `send` of the head with MSG_MORE, one
-`sendfile`, a share of one wait of the event loop, and between them about 8 us of Python for a bare
-request, about 17 for a browser's of nine fields with a range (tests/benchmarks/serving/python_cost.py).
-Nothing of the body is seen by Python. A body that does not fit the socket's buffer waits for the writer;
-the reader stays, and is put aside only when a client sends while it is served.
+What a request for a hot 64 KiB object costs: one `recv`, one `sendmsg` of head and body (larger bodies:
+`send` of the head with MSG_MORE, then `sendfile`), a share of one `epoll_wait`, and between them some
+REPLACED us of Python (tests/benchmarks/serving/python_cost.py). The socket stands in the poller for both
+directions from first to last: waiting for a client costs no call. A body whose next bytes are not in
+memory waits for a thread to read them (`cold_reads.py`), and no one else waits with it.
 """
 
-import re
-from collections import deque
-from typing import Any, NamedTuple, Protocol
-
-import httptools
-
-from sluice_appliance.serving import request, tally
-from sluice_appliance.serving.limits import Limits
-from sluice_appliance.serving.objects import OpenObject, OpenObjects, StorageFault
-from sluice_appliance.serving.request import Framing, Response
-from sluice_appliance.serving.wire import Readiness, Wire
+from sluice_appliance.serving import tally
+from sluice_appliance.serving.answering import Answer
+from sluice_appliance.serving.cache_status import Outcome, server_timing_field
+from sluice_appliance.serving.cold_reads import Pending
+from sluice_appliance.serving.events import HUNG_UP, INCOMING, OUTGOING
+from sluice_appliance.serving.host import Host
+from sluice_appliance.serving.memo import Fields
+from sluice_appliance.serving.objects import StorageFault
+from sluice_appliance.serving.outgoing import Outgoing, Progress
+from sluice_appliance.serving.reader import Asked, RequestReader
+from sluice_appliance.serving.request import respond
+from sluice_appliance.serving.slowness import Pace, idle_s
+from sluice_appliance.serving.tcp_path import LOOK_EVERY_STALLS
+from sluice_appliance.serving.unsent import FLOOR_BYTES
+from sluice_appliance.serving.wire import Wire
 
 # What one connection may send before others have a turn, where its peer takes all at once.
 BURST_BYTES = 4 * 1024 * 1024
 # After a refusal: what is still read and thrown away before the connection ends.
 DISCARDED_BYTES_MAX = 256 * 1024
+# Bodies to here are sent whole in the one go of `_serve_hot`.
+_HOT_BYTES_MAX = 64 * 1024
 
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NOTHING: dict[bytes, bytes] = {}
-
-
-class Host(Protocol):
-    """What a connection needs of its worker. `now` and the tails are renewed a few times a second."""
-
-    loop: Readiness
-    objects: OpenObjects
-    limits: Limits
-    row: "memoryview[int]"
-    now: float
-    draining: bool
-    # The Date field and the end of a head: to stay, to close, to stay for an HTTP/1.0 client.
-    tail: bytes
-    tail_close: bytes
-    tail_keep_alive: bytes
-
-    def gone(self, connection: "Connection") -> None: ...
-
-
-class Asked(NamedTuple):
-    """A request that was read: what was asked, or how it is refused."""
-
-    method: bytes
-    target: bytes = b""
-    fields: dict[bytes, bytes] = _NOTHING
-    refusal: Response | None = None
-    http_1_0: bool = False
+_NOBODY = Asked(b"")
 
 
 class Connection:
-    """Driven by the event loop through `on_readable` and `on_writable`, by the worker's clock through
-    `check`. httptools calls `on_url`, `on_header` and `on_headers_complete`."""
+    """Driven by the poller through `on_event`, by the worker's clock through `check`, by threads that
+    read for it through `_woken`."""
 
     __slots__ = (
+        "_asked",
+        "_began_at",
         "_closed",
         "_discarded_bytes",
         "_ending",
-        "_fields",
         "_finished",
-        "_head",
-        "_head_bytes",
+        "_from_disk",
         "_host",
-        "_in_head",
-        "_later_bytes",
-        "_length",
-        "_offset",
-        "_parser",
-        "_queue",
-        "_reading",
-        "_row",
+        "_hung_up",
+        "_idle",
+        "_ordinal",
+        "_out",
+        "_pace",
+        "_readable",
+        "_reader",
         "_since",
-        "_source",
-        "_target",
+        "_stalls",
+        "_starved",
+        "_unsent_bytes",
+        "_waiting",
         "_wire",
-        "_writing",
+        "client",
     )
 
-    def __init__(self, host: Host, wire: Wire) -> None:
+    def __init__(self, host: Host, wire: Wire, client: str) -> None:
+        self.client = client
         self._host = host
         self._wire = wire
-        self._row = host.row
         self._since = host.now
-        self._parser: Any = httptools.HttpRequestParser(self)
         self._closed = False
-        self._queue: deque[Asked] = deque()
-        self._in_head = False
-        # Of the head being read: what names and values say, and what came after its first read.
-        self._head_bytes = 0
-        self._later_bytes = 0
-        self._target = b""
-        self._fields: dict[bytes, bytes] = {}
+        # What the poller said of the socket and has not been found otherwise since.
+        self._readable = False
+        self._hung_up = False
+        # Between two requests: nothing is read, answered or sent.
+        self._idle = True
+        # Only while a request is read that is not one known read.
+        self._reader: RequestReader | None = None
         # No request is read any more; what was asked before is still answered.
         self._ending = False
         # Our last byte went out; we wait for the client to close.
         self._finished = False
         self._discarded_bytes = 0
-        # What is being sent: what is left of the head, then of the body.
-        self._head = b""
-        self._source: OpenObject | None = None
-        self._offset = 0
-        self._length = 0
-        self._writing = False
-        self._reading = True
-        host.loop.add_reader(wire.fd, self.on_readable)
+        # The request that is answered, when that began, and its response on the way.
+        self._asked = _NOBODY
+        self._began_at = 0.0
+        self._ordinal = 0
+        self._out: Outgoing | None = None
+        # A disk is asked for what comes next; or would be, if it had not too much to do.
+        self._waiting: Pending | None = None
+        self._starved = False
+        # This request has waited for a disk.
+        self._from_disk = False
+        # Of a response that its client takes slowly.
+        self._pace: Pace | None = None
+        # How often its client took no more, and how much may wait unsent for it.
+        self._stalls = 0
+        self._unsent_bytes = FLOOR_BYTES
+        host.poller.watch(wire.fd, self)
 
-    # --- the event loop's calls -------------------------------------------------------------------
+    # --- what drives it ---------------------------------------------------------------------------
 
-    def on_readable(self) -> None:
-        if self._head or self._length or self._queue:
-            # It asks ahead of what it has taken: read on when it has taken it.
-            self._host.loop.remove_reader(self._wire.fd)
-            self._reading = False
-            return
-        try:
-            data = self._wire.receive()
-        except OSError:
-            self.close()
-            return
-        if data:
-            if self._ending:
-                self._discard(len(data))
-            else:
-                self._feed(data)
-                self._advance()
-        elif data is not None:
-            # All that it asked for is sent: while something is not, nothing is read.
-            self.close()
-
-    def on_writable(self) -> None:
-        self._advance()
+    def on_event(self, mask: int) -> None:
+        if mask & INCOMING:
+            self._readable = True
+            if mask & HUNG_UP:
+                self._hung_up = True
+        if self._idle:
+            if not self._serve_hot():
+                self._run()
+        elif self._out is None or mask & OUTGOING:
+            self._run()
 
     def check(self) -> None:
         """Called every now and then: ends what takes too long."""
+        if self._starved:
+            self._starved = False
+            self._run()
+        if self._closed:
+            return
         waited_s, limits = self._host.now - self._since, self._host.limits
         if self._finished:
             if waited_s > limits.close_s:
                 self._time_out(tally.TIMEOUT_CLOSE)
-        elif self._head or self._length:
+        elif self._waiting is not None:
+            if waited_s > limits.disk_s:
+                self._time_out(tally.TIMEOUT_DISK)
+        elif self._out is not None:
             if waited_s > limits.write_s:
                 self._time_out(tally.TIMEOUT_WRITE)
-        elif self._in_head:
+            elif self._trickles(self._out):
+                self._time_out(tally.TIMEOUT_PACE)
+        elif self._reader is not None and self._reader.in_head:
             if waited_s > limits.head_s:
-                self._row[tally.TIMEOUT_HEAD] += 1
-                sentence = f"the request head took more than {limits.head_s:g} s"
-                self._refuse(request.refuse(408, sentence, close=True))
-                self._advance()
-        elif self._host.draining or waited_s > limits.request_s:
-            if not self._host.draining:
-                self._row[tally.TIMEOUT_REQUEST] += 1
-            self.close()
+                self._reader.time_out(limits.head_s)
+                self._run()
+        elif self._host.draining:
+            if waited_s > limits.drain_idle_s:
+                self.close()
+        elif waited_s > idle_s(limits, crowded=self._host.crowded, draining=False):
+            self._time_out(tally.TIMEOUT_REQUEST)
 
     def close(self) -> None:
         """Ends it at once, whatever is unsent."""
         if self._closed:
             return
         self._closed = True
-        if self._head or self._length or self._queue:
-            self._row[tally.BROKEN_OFF] += 1
-        self._stop_writing()
-        self._host.loop.remove_reader(self._wire.fd)
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        if self._asked is not _NOBODY:
+            self._host.row[tally.BROKEN_OFF] += 1
+        self._complete()
+        if self._reader is not None:
+            self._reader.close()
+        self._host.poller.forget(self._wire.fd)
         self._wire.close()
-        self._let_go()
-        self._queue.clear()
-        # The parser holds our methods: without this the cycle waits for the collector.
-        self._parser = None
         self._host.gone(self)
 
-    # --- reading requests -------------------------------------------------------------------------
+    def _woken(self, error: Exception | None) -> None:
+        """A thread has read what was waited for, or could not."""
+        self._waiting = None
+        self._from_disk = True
+        self._since = self._host.now
+        if error is not None:
+            if self._out is not None:
+                self._host.row[tally.REFUSED_STORAGE] += 1
+                self.close()
+                return
+            self._take(self._host.answerer.fail(error))
+        self._run()
+
+    # --- the short way ----------------------------------------------------------------------------
+
+    def _serve_hot(self) -> bool:
+        """Reads, and answers a request for which everything is at hand in one go: true if that was all.
+        Else what was found is where `_run` goes on from."""
+        data = self._receive()
+        if data is None:
+            return True
+        host = self._host
+        known = host.memo.recall(data)
+        self._idle = False
+        if known is None:
+            self._feed(data)
+            return False
+        target, fields = known
+        found = host.objects.find_hot(target, host.now) if host.hot_tail else None
+        teller = host.teller
+        if (found is None or b"cdn-loop" in fields) or (
+            teller is not None and teller.requests.countdown == 1
+        ):
+            self._begin_known(target, fields)
+            return False
+        began_at = host.clock() if host.hot.until_timed == 1 else 0.0
+        response = found.facts.whole if len(fields) == 1 else respond(b"GET", fields, found.facts)
+        offset, length = response.offset, response.length
+        if (not 0 < length <= _HOT_BYTES_MAX or response.rest) or (
+            host.now >= found.pages.all_until
+            and host.cold_reads.reach(found, offset, offset + length, host.now) < offset + length
+        ):
+            self._begin_known(target, fields)
+            return False
+        head = response.head + host.hot_tail
+        try:
+            sent = self._wire.send_together(head, found, offset, length)
+        except OSError:
+            self.close()
+            return True
+        if sent < len(head) + length or self._wire.unsent:
+            self._begin_known(target, fields)
+            found.users += 1
+            self._send_on(Answer(response, found, Outcome.MEMORY), head, sent)
+            return False
+        self._idle = True
+        self._since = host.now
+        self._ordinal += 1
+        if teller is not None:
+            teller.requests.countdown -= 1
+        hot = host.hot
+        if not found.hits:
+            hot.touch(found)
+        found.hits += 1
+        found.sent_bytes += length
+        hot.requests += 1
+        hot.sent_bytes += length
+        hot.until_timed -= 1
+        if not hot.until_timed:
+            hot.time(int((host.clock() - began_at) * 1e6))
+        return not self._readable
+
+    def _begin_known(self, target: bytes, fields: Fields) -> None:
+        row = self._host.row
+        row[tally.REQUESTS] += 1
+        row[tally.MEMO_HITS] += 1
+        self._begin(Asked(b"GET", target, fields))
+
+    # --- the long way -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Goes on until the client, a disk, or the turn of others stops it."""
+        burst = BURST_BYTES
+        while not self._closed and self._waiting is None:
+            if self._out is not None:
+                burst = self._send(self._out, burst)
+                if burst <= 0:
+                    return
+            elif self._asked is not _NOBODY:
+                self._answer()
+            elif self._reader is not None and self._reader.queue:
+                self._begin(self._reader.queue.popleft())
+            elif self._ending and not self._finished:
+                self._finish()
+            elif not self._read():
+                self._idle = self._reader is None and not self._ending
+                return
+
+    def _read(self) -> bool:
+        """Reads once; whether there was anything."""
+        data = self._receive()
+        if data is None:
+            return False
+        if self._finished:
+            self._discard(len(data))
+            return True
+        known = self._host.memo.recall(data) if self._reader is None else None
+        if known is None:
+            self._feed(data)
+        else:
+            self._begin_known(*known)
+        return True
+
+    def _receive(self) -> bytes | None:
+        """What has come; None where nothing has, or the client has gone: then it is closed."""
+        if not self._readable:
+            return None
+        try:
+            data = self._wire.receive()
+        except OSError:
+            self.close()
+            return None
+        if data is None:
+            self._readable = False
+            return None
+        if not data:
+            # All that it asked for is sent: while something is not, nothing is read.
+            self.close()
+            return None
+        if not self._hung_up and self._wire.drained(len(data)):
+            self._readable = False
+        return data
 
     def _feed(self, data: bytes) -> None:
-        began_earlier = self._in_head
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # An offer of another protocol is not taken up; what follows would be that protocol.
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = RequestReader(self._host.row, self._host.memo)
+        if not reader.in_head:
+            self._since = self._host.now
+        reader.feed(data)
+        if reader.ending and not reader.queue:
             self._ending = True
-        except httptools.HttpParserError as error:
-            self._misread(error, b"" if began_earlier else data)
-        if self._in_head and not self._ending:
-            if began_earlier:
-                self._later_bytes += len(data)
-            else:
-                self._since = self._host.now
-            self._judge_size()
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        self._head_bytes = self._later_bytes = 0
-
-    def on_url(self, piece: bytes) -> None:
-        self._target += piece
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value) + 4
-        name = name.lower()
-        if name in request.FIELDS:
-            fields = self._fields
-            fields[name] = fields[name] + b", " + value if name in fields else value
-
-    def on_headers_complete(self) -> None:
-        method, version = self._parser.get_method(), self._parser.get_http_version()
-        target, fields = self._target, self._fields
-        self._target, self._fields = b"", {}
-        self._in_head = False
-        if self._ending:
+    def _begin(self, asked: Asked) -> None:
+        self._began_at = self._host.clock()
+        self._from_disk = False
+        self._ordinal += 1
+        self._asked = asked
+        if asked.last:
+            self._ending = True
+        reader = self._reader
+        if reader is None:
             return
-        self._row[tally.REQUESTS] += 1
-        if self._head_bytes > request.HEAD_BYTES_MAX:
-            self._row[tally.REFUSED_HEAD_TOO_LARGE] += 1
-            self._refuse(request.too_large_head(), method)
-            return
-        framing = request.frame(method, version, fields, len(target))
-        if isinstance(framing, Framing):
-            if not framing.keep_alive:
-                self._ending = True
-            self._queue.append(Asked(method, target, fields, None, version == "1.0"))
+        if reader.ending and not reader.queue:
+            self._ending = True
+        if reader.idle:
+            reader.close()
+            self._reader = None
+
+    def _answer(self) -> None:
+        host = self._host
+        answer = host.answerer.answer(self._asked, host.now, self._woken, waited=self._from_disk)
+        if isinstance(answer, Answer):
+            self._take(answer)
         else:
-            self._count_refusal(framing.status)
-            self._refuse(framing, method)
+            self._since = host.now
+            self._waiting = answer
 
-    def _misread(self, error: httptools.HttpParserError, beginning: bytes) -> None:
-        """What the parser will not read. `beginning` has the message's first bytes, where known."""
-        if isinstance(error, httptools.HttpParserCallbackError):
-            raise error
-        self._in_head = False
-        if self._ending:
-            return
-        if str(error) == "Invalid HTTP version":
-            self._refuse(request.refuse(505, "only HTTP/1.1 is served here", close=True))
-            return
-        if isinstance(error, httptools.HttpParserInvalidMethodError) and not self._queue:
-            method = _METHOD.match(beginning)
-            if method and beginning[method.end() : method.end() + 1] == b" ":
-                self._refuse(request.refuse_method(method[0]))
-                return
-        self._row[tally.REFUSED_MALFORMED] += 1
-        reason = str(error) if isinstance(error.args[0], str) else "no HTTP"
-        self._refuse(request.refuse(400, f"the request is malformed: {reason}", close=True))
+    def _take(self, answer: Answer) -> None:
+        """An answer, for which a head is made."""
+        host, response = self._host, answer.response
+        row = host.row
+        row[tally.RESPONSES[response.status // 100]] += 1
+        if response.status in tally.REFUSED:
+            row[tally.REFUSED[response.status]] += 1
+        more = self._reader is not None and bool(self._reader.queue)
+        if response.close:
+            more = False
+            if self._reader is not None:
+                self._reader.queue.clear()
+        if response.close or host.draining:
+            self._ending = True
+        tails = host.tails[answer.outcome]
+        if self._ending and not more:
+            tail = tails.close
+        else:
+            tail = tails.keep_alive if self._asked.http_1_0 else tails.stay
+        if self._from_disk:
+            waited_ms = (host.clock() - self._began_at) * 1000
+            tail = server_timing_field(b"disk", waited_ms) + tail
+        self._send_on(answer, response.head + tail, 0)
 
-    def _judge_size(self) -> None:
-        if len(self._target) > request.TARGET_BYTES_MAX:
-            self._row[tally.REFUSED_TARGET_TOO_LONG] += 1
-            self._refuse(request.too_long_target())
-        elif max(self._head_bytes, self._later_bytes) > request.HEAD_BYTES_MAX:
-            self._row[tally.REFUSED_HEAD_TOO_LARGE] += 1
-            self._refuse(request.too_large_head())
+    def _send_on(self, answer: Answer, head: bytes, sent: int) -> None:
+        head_only = self._asked.method == b"HEAD"
+        self._out = Outgoing(
+            self._host, self._wire, answer, head, began_at=self._began_at, head_only=head_only
+        )
+        if sent:
+            self._out.sent_already(sent)
 
-    def _count_refusal(self, status: int) -> None:
-        if status == 400:
-            self._row[tally.REFUSED_MALFORMED] += 1
-        elif status == 413:
-            self._row[tally.REFUSED_BODY_TOO_LARGE] += 1
-        elif status == 414:
-            self._row[tally.REFUSED_TARGET_TOO_LONG] += 1
+    def _send(self, out: Outgoing, burst: int) -> int:
+        """What is left of the burst, 0 where this connection cannot or should not go on now."""
+        before = out.sent_bytes
+        try:
+            progress, burst = out.send(burst)
+            if progress is Progress.STALLED:
+                self._stalls += 1
+                if self._stalls % LOOK_EVERY_STALLS == 0:
+                    self._unsent_bytes = self._wire.follow_path(self._unsent_bytes)
+        except StorageFault:
+            self._host.row[tally.REFUSED_STORAGE] += 1
+            self.close()
+            return 0
+        except OSError:
+            self.close()
+            return 0
+        if out.sent_bytes > before:
+            self._since = self._host.now
+        match progress:
+            case Progress.DONE:
+                self._since = self._host.now
+                self._complete()
+                return burst
+            case Progress.COLD:
+                self._waiting = self._host.cold_reads.want(*out.missing(), self._woken)
+                # Nobody may wait any more: it asks again at the next tick.
+                self._starved = self._waiting is None
+            case Progress.TURN:
+                self._host.poller.later(self._run)
+            case Progress.STALLED:
+                pass
+        return 0
 
-    def _refuse(self, refusal: Response, method: bytes = b"") -> None:
-        self._in_head = False
-        self._ending = self._ending or refusal.close
-        self._queue.append(Asked(method, refusal=refusal))
+    def _complete(self) -> None:
+        """The response has ended, whole or broken off."""
+        out, asked = self._out, self._asked
+        self._out, self._asked, self._pace, self._starved = None, _NOBODY, None, False
+        if out is not None:
+            out.end(asked, client=self.client, ordinal=self._ordinal)
+
+    # --- ending -----------------------------------------------------------------------------------
+
+    def _trickles(self, out: Outgoing) -> bool:
+        """Whether its client takes so little that others should have its place."""
+        host = self._host
+        if self._pace is None:
+            self._pace = Pace(out.sent_bytes, host.now)
+        return self._pace.trickles(out.sent_bytes, host.now, host.limits) and host.crowded
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._since = self._host.now
+        try:
+            self._wire.finish()
+        except OSError:
+            self.close()
 
     def _discard(self, size_bytes: int) -> None:
         self._discarded_bytes += size_bytes
         if self._discarded_bytes > DISCARDED_BYTES_MAX:
             self.close()
 
-    # --- sending responses ------------------------------------------------------------------------
-
-    def _advance(self) -> None:
-        """Sends until nothing is left to send, the peer takes no more, or others should have a turn."""
-        burst = BURST_BYTES
-        while True:
-            if self._head or self._length:
-                burst = self._send(burst)
-                if self._head or self._length or self._closed:
-                    return
-                self._let_go()
-            if self._queue:
-                self._begin(self._queue.popleft())
-                continue
-            break
-        if self._ending:
-            self._finish()
-            return
-        self._stop_writing()
-        if not self._reading:
-            self._reading = True
-            self._host.loop.add_reader(self._wire.fd, self.on_readable)
-        if self._wire.has_pending():
-            self.on_readable()
-
-    def _begin(self, asked: Asked) -> None:
-        host = self._host
-        response = self._answer(asked)
-        self._row[tally.RESPONSES[response.status // 100]] += 1
-        if response.close or host.draining:
-            self._ending = True
-            self._queue.clear()
-        if self._ending and not self._queue:
-            tail = host.tail_close
-        else:
-            tail = host.tail_keep_alive if asked.http_1_0 else host.tail
-        self._head = response.head + tail
-        if response.text and asked.method != b"HEAD":
-            self._head += response.text
-        self._offset, self._length = response.offset, response.length
-
-    def _answer(self, asked: Asked) -> Response:
-        if asked.refusal is not None:
-            return asked.refusal
-        if asked.method == b"OPTIONS":
-            return request.preflight()
-        found = self._host.objects.find(asked.target, self._host.now)
-        if isinstance(found, Response):
-            return found
-        response = request.respond(asked.method, asked.fields, found.facts)
-        if response.length:
-            found.users += 1
-            self._source = found
-        return response
-
-    def _send(self, burst: int) -> int:
-        """Sends of head and body what the peer takes, `burst` bytes at most; returns what is left of
-        the burst. Where something is left to send, the writer is set or the connection is closed."""
-        wire = self._wire
-        try:
-            if self._head:
-                sent = wire.send(self._head, more=self._length > 0)
-                self._head = self._head[sent:]
-            if not self._head:
-                burst = self._send_body(burst)
-        except StorageFault:
-            self._row[tally.REFUSED_STORAGE] += 1
-            self.close()
-            return 0
-        except OSError:
-            self.close()
-            return 0
-        if self._head or self._length:
-            self._start_writing()
-        self._since = self._host.now
-        return burst
-
-    def _send_body(self, burst: int) -> int:
-        wire, source, length = self._wire, self._source, self._length
-        if source is None:
-            return burst
-        offset, end = self._offset, self._offset + length
-        try:
-            while offset < end and burst > 0:
-                sent = wire.send_body(source, offset, min(end - offset, burst))
-                if not sent:
-                    break
-                offset += sent
-                burst -= sent
-        finally:
-            self._row[tally.BODY_BYTES] += offset - self._offset
-            self._offset, self._length = offset, end - offset
-        return burst
-
-    def _finish(self) -> None:
-        self._finished = True
-        self._since = self._host.now
-        self._stop_writing()
-        try:
-            self._wire.finish()
-        except OSError:
-            self.close()
-            return
-        if not self._reading:
-            self._reading = True
-            self._host.loop.add_reader(self._wire.fd, self.on_readable)
-
-    def _start_writing(self) -> None:
-        if not self._writing:
-            self._writing = True
-            self._host.loop.add_writer(self._wire.fd, self.on_writable)
-
-    def _stop_writing(self) -> None:
-        if self._writing:
-            self._writing = False
-            self._host.loop.remove_writer(self._wire.fd)
-
-    def _let_go(self) -> None:
-        source, self._source = self._source, None
-        self._head, self._length = b"", 0
-        if source is not None:
-            source.release()
-
     def _time_out(self, cell: int) -> None:
-        self._row[cell] += 1
+        self._host.row[cell] += 1
         self.close()

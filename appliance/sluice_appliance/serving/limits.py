@@ -20,6 +20,8 @@ class Limits:
     head_s: float = 10.0
     # Without one byte taken by a client that has bytes to take.
     write_s: float = 30.0
+    # For bytes that a disk must give. A disk that hangs gives none at all.
+    disk_s: float = 30.0
     # What a client must take of what it is sent, on average over so long, while connections run out.
     # The lowest rung of a ladder is some 100 kbit/s: no film can be watched at a third of that.
     pace_bytes_per_s: int = 4 * 1024

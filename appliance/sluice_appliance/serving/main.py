@@ -7,51 +7,67 @@ died, and stays small.
 
 import argparse
 import asyncio
+import fcntl
 import gc
-import json
 import os
 import resource
 import socket
 import sys
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import replace
 from time import monotonic, time
 
 import uvloop
 
 from sluice_appliance.metrics import SERVING
-from sluice_appliance.serving.limits import Limits, retiring
+from sluice_appliance.serving.limits import retiring
+from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.ready import READY, RETIRE
-from sluice_appliance.serving.tls import TlsFiles, server_context
+from sluice_appliance.serving.settings import from_json
+from sluice_appliance.serving.telling import open_teller
+from sluice_appliance.serving.tls import TICKET_KEYS_BYTES, context_of
 from sluice_appliance.serving.worker import Worker, within_descriptors
 from sluice_runtime import lifecycle
 from sluice_runtime.counters import SharedCounters
 
+# Enough for the connections and files of any worker: 8 bytes each.
+_TABLE_DESCRIPTORS = 32_768
+
 
 def _raise_descriptor_limit() -> int:
+    """The most descriptors that the system allows, and a table for as many: a table that grows while
+    threads run holds everyone up for some 10 ms (the kernel waits for an RCU grace period)."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(OSError):
+        os.close(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, min(hard, _TABLE_DESCRIPTORS) - 1))
     return hard
 
 
 async def _main(arguments: argparse.Namespace) -> None:
-    limits = Limits(**json.loads(arguments.limits))
-    context = None
-    if arguments.tls_cert:
-        context = server_context(TlsFiles(arguments.tls_cert, arguments.tls_key))
+    settings = from_json(arguments.settings)
+    limits = within_descriptors(settings.limits, _raise_descriptor_limit())
+    settings = replace(settings, limits=limits)
     listener = socket.socket(fileno=arguments.listener)
     listener.setblocking(False)
-    worker = Worker(
-        listener,
-        arguments.store,
-        SharedCounters(SERVING, rows=arguments.rows, descriptor=arguments.counters).row(
-            arguments.row
-        ),
-        within_descriptors(limits, _raise_descriptor_limit()),
-        context,
-        asyncio.get_running_loop(),
-        monotonic,
-        time,
-    )
+    counters = SharedCounters(SERVING, rows=arguments.rows, descriptor=arguments.counters)
+    row = counters.row(arguments.row)
+    with open_teller(settings.telling, row, worker=arguments.row, wall_clock=time) as teller:
+        worker = Worker(
+            listener,
+            settings,
+            row,
+            asyncio.get_running_loop(),
+            popularity=Popularity.inherited(arguments.popularity).claim(),
+            teller=teller,
+            context=context_of(settings, os.pread(arguments.ticket_keys, TICKET_KEYS_BYTES, 0)),
+            clock=monotonic,
+            wall_clock=time,
+        )
+        await _run(worker, arguments.ready)
+
+
+async def _run(worker: Worker, ready: int) -> None:
     # What is here now stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -61,7 +77,7 @@ async def _main(arguments: argparse.Namespace) -> None:
             # Two turns of the loop: the listener is being listened to.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            os.write(arguments.ready, READY.pack(os.getpid()))
+            os.write(ready, READY.pack(os.getpid()))
             await serving
 
 
@@ -93,12 +109,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         prog="python -m sluice_appliance.serving.main",
         description="One serving worker; the pool starts it with descriptors that it inherits.",
     )
-    for name in ("listener", "counters", "row", "rows", "ready"):
+    for name in ("listener", "counters", "popularity", "ticket-keys", "ready", "row", "rows"):
         parser.add_argument(f"--{name}", type=int, required=True)
-    parser.add_argument("--store", required=True)
-    parser.add_argument("--limits", required=True)
-    parser.add_argument("--tls-cert", type=Path)
-    parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--settings", required=True)
     return parser.parse_args(argv)
 
 

@@ -1,32 +1,33 @@
 """The objects that a worker has open: a bounded cache of descriptors with their facts.
 
-A hit costs a dictionary look-up; at most once a second each open object is compared with what its
-path names now, so that deletes and replacements are seen. Opening reads one page of the disk on the
-event loop: the one place where a cold disk can hold a worker up.
+A hit costs a dictionary look-up; at most once a second an open object is asked whether its file is still
+the one that was opened, by `fstat`, which no disk is read for. An object is opened at once where its
+directories, inode and first page are in memory, and by a thread where they are not.
 """
 
 import mmap
 import os
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.request import (
-    ObjectFacts,
-    Response,
-    absent,
-    describe,
-    read_target,
-    refuse,
-)
+from sluice_appliance.serving.answers import Response, absent, refuse
+from sluice_appliance.serving.popularity import WorkerTable
+from sluice_appliance.serving.request import ObjectFacts, describe, read_target
+from sluice_appliance.serving.residency import Residency, stop_kernel_read_ahead
+from sluice_appliance.serving.windows import KnownPages
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
     LayoutError,
+    ObjectHeader,
     ObjectKey,
     decode_header,
     object_path,
 )
 
-# How old an answer of `stat` may be.
+# How old an answer of `fstat` may be.
 FRESH_S = 1.0
 
 
@@ -37,7 +38,20 @@ class StorageFault(Exception):
 class OpenObject:
     """An object's descriptor and facts; closed when the cache has let go and nobody sends from it."""
 
-    __slots__ = ("_map", "checked_at", "facts", "fd", "identity", "path", "users")
+    __slots__ = (
+        "_map",
+        "_popularity",
+        "checked_at",
+        "facts",
+        "fd",
+        "hits",
+        "identity",
+        "pages",
+        "path",
+        "sent_bytes",
+        "slot",
+        "users",
+    )
 
     def __init__(self, path: str, fd: int, facts: ObjectFacts, identity: tuple[int, ...]) -> None:
         self.path = path
@@ -45,12 +59,29 @@ class OpenObject:
         self.facts = facts
         self.identity = identity
         self.checked_at = 0.0
+        # What is known to be in memory of its body.
+        self.pages = KnownPages(facts.size_bytes)
+        # Where its hits are counted, and those that were not added there yet (`hot.py`).
+        self._popularity: WorkerTable | None = None
+        self.slot = 0
+        self.hits = 0
+        self.sent_bytes = 0
         # The cache counts as one.
         self.users = 1
         self._map: memoryview | None = None
 
+    def count_in(self, popularity: WorkerTable, key: str) -> None:
+        """Its hits are counted there until it is closed."""
+        self._popularity = popularity
+        self.slot = popularity.take(key)
+
+    def add_hits(self, hits: int, sent_bytes: int) -> None:
+        assert self._popularity is not None, "hits of an object that nobody counts"
+        self._popularity.hits[self.slot] += hits
+        self._popularity.sent_bytes[self.slot] += sent_bytes
+
     def body(self) -> memoryview:
-        """The whole file mapped, for TLS in user space: from the page cache to the cipher, no copy."""
+        """The whole file mapped: what is copied or ciphered is taken from the page cache itself."""
         if self._map is None:
             self._map = memoryview(mmap.mmap(self.fd, 0, prot=mmap.PROT_READ))
         return self._map
@@ -61,55 +92,85 @@ class OpenObject:
             # A mapping outlives its descriptor and goes with its last slice.
             self._map = None
             os.close(self.fd)
+            if self._popularity is not None:
+                self.add_hits(self.hits, self.sent_bytes)
+                self.hits = self.sent_bytes = 0
+                self._popularity.leave(self.slot)
+
+
+class Cold(NamedTuple):
+    """An object that a thread must open: `open` waits for the disk, `opened` takes what it gives."""
+
+    path: str
+    open: Callable[[], OpenObject]
+    opened: Callable[[OpenObject], None]
 
 
 class OpenObjects:
     """Finds objects by request target, least recently asked for closed first."""
 
-    def __init__(self, root: str, capacity: int, row: "memoryview[int]") -> None:
+    def __init__(
+        self,
+        root: str,
+        capacity: int,
+        row: "memoryview[int]",
+        popularity: WorkerTable,
+        residency: Residency,
+    ) -> None:
         self._root = root
         self._capacity = capacity
         self._row = row
+        self._popularity = popularity
+        self._residency = residency
         self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
 
-    def find(self, target: bytes, now: float) -> OpenObject | Response:
-        """The object, not yet acquired, or the refusal to send."""
+    def find(self, target: bytes, now: float) -> OpenObject | Response | Cold:
+        """The object, not yet acquired; the refusal to send; or what must be done first."""
         if b"?" in target:
             target = target.partition(b"?")[0]
         found = self._open.get(target)
         if found is not None:
-            if now - found.checked_at < FRESH_S or self._is_current(found, now):
+            if now - found.checked_at < FRESH_S or _is_current(found, now):
                 self._open.move_to_end(target)
                 return found
             self._forget(target)
         return self._open_anew(target, now)
 
-    def _open_anew(self, target: bytes, now: float) -> OpenObject | Response:
+    def find_hot(self, target: bytes, now: float) -> OpenObject | None:
+        """An object that is open and was looked at of late; None says nothing of it."""
+        found = self._open.get(target)
+        if found is None or now - found.checked_at >= FRESH_S:
+            return None
+        return found
+
+    def _open_anew(self, target: bytes, now: float) -> OpenObject | Response | Cold:
         key = read_target(target)
         if isinstance(key, Response):
             return key
+        path = object_path(self._root, key)
         try:
-            found = _open_object(self._root, key)
+            found = _open_from_memory(path, key, self._residency)
         except FileNotFoundError:
             self._row[tally.ABSENT_OBJECTS] += 1
             return absent()
         except (OSError, StorageFault):
             self._row[tally.REFUSED_STORAGE] += 1
             return refuse(500, "the object cannot be read here")
+        if found is None:
+            opened = partial(self._keep, target, key, now)
+            return Cold(path, partial(_open_from_disk, path, key), opened)
+        self._keep(target, key, now, found)
+        return found
+
+    def _keep(self, target: bytes, key: ObjectKey, now: float, found: OpenObject) -> None:
         found.checked_at = now
+        found.count_in(self._popularity, key)
         self._row[tally.OPEN_FILES] += 1
+        if target in self._open:
+            self._forget(target)
         self._open[target] = found
         if len(self._open) > self._capacity:
             self._forget(next(iter(self._open)))
-        return found
-
-    def _is_current(self, found: OpenObject, now: float) -> bool:
-        try:
-            current = _identity(os.stat(found.path)) == found.identity
-        except OSError:
-            return False
-        found.checked_at = now
-        return current
 
     def _forget(self, target: bytes) -> None:
         self._open.pop(target).release()
@@ -119,26 +180,61 @@ class OpenObjects:
             self._forget(target)
 
 
-def _open_object(root: str, key: ObjectKey) -> OpenObject:
-    path = object_path(root, key)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def _is_current(found: OpenObject, now: float) -> bool:
+    """Whether the file is still where it was opened: a deleted or replaced one has no link left, and a
+    moved one another time of change."""
+    if _identity(os.fstat(found.fd)) != found.identity:
+        return False
+    found.checked_at = now
+    return True
+
+
+def _open_from_memory(path: str, key: ObjectKey, residency: Residency) -> OpenObject | None:
+    """None where a disk must be read for it. Raises OSError and StorageFault."""
+    fd = residency.open(path)
+    if fd is None:
+        return None
     try:
-        header = decode_header(os.pread(fd, BODY_OFFSET, 0))
-        status = os.fstat(fd)
-        if header.key != key or status.st_size != BODY_OFFSET + header.size_bytes:
-            raise StorageFault(
-                f"{path} holds {header.key} in {status.st_size} bytes, expected {key} in"
-                f" {BODY_OFFSET + header.size_bytes}"
-            )
-    except LayoutError as error:
-        os.close(fd)
-        raise StorageFault(f"{path}: {error}") from None
+        page = residency.header(fd)
+        if page is not None:
+            return _described(path, fd, key, page)
     except BaseException:
         os.close(fd)
         raise
-    facts = describe(header.size_bytes, header.sha256, header.content_type)
+    os.close(fd)
+    return None
+
+
+def _open_from_disk(path: str, key: ObjectKey) -> OpenObject:
+    """Waits for the disk. Raises OSError and StorageFault."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return _described(path, fd, key, os.pread(fd, BODY_OFFSET, 0))
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _described(path: str, fd: int, key: ObjectKey, page: bytes) -> OpenObject:
+    status = os.fstat(fd)
+    header = _header(path, page)
+    if header.key != key or status.st_size != BODY_OFFSET + header.size_bytes:
+        raise StorageFault(
+            f"{path} holds {header.key} in {status.st_size} bytes, expected {key} in"
+            f" {BODY_OFFSET + header.size_bytes}"
+        )
+    stop_kernel_read_ahead(fd)
+    modified = int(status.st_mtime)
+    facts = describe(header.size_bytes, header.sha256, header.content_type, modified)
     return OpenObject(path, fd, facts, _identity(status))
 
 
+def _header(path: str, page: bytes) -> ObjectHeader:
+    try:
+        return decode_header(page)
+    except LayoutError as error:
+        raise StorageFault(f"{path}: {error}") from None
+
+
 def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return (status.st_nlink, status.st_ctime_ns, status.st_size, status.st_mtime_ns)

@@ -7,28 +7,28 @@ its successor accepts from the same queue before it is told to go, so that nobod
 """
 
 import asyncio
-import json
 import os
 import socket
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.errors import AddressRefused, ServingRefused, WorkerNotReplaced
-from sluice_appliance.serving.limits import Limits
+from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.ready import READY, RETIRE
-from sluice_appliance.serving.tls import TlsFiles, server_context
+from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.tcp_path import bound_unsent
+from sluice_appliance.serving.tls import TICKET_KEYS_BYTES, check_files
+from sluice_appliance.serving.unsent import FLOOR_BYTES
 from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
+from sluice_runtime.files import memory_file
 from sluice_runtime.lifecycle import Backoff, Exited, Keeper, ProcessSpec, Started
 from sluice_runtime.logs import get_logger
 
 log = get_logger(__name__)
 
-# Unsent bytes beyond what the last-level cache holds are fetched from memory twice: at 4 MiB objects
-# 256 KiB sends twice as much as the kernel's own choice (ARCHITECTURE.md, "Inside the appliance").
-SEND_BUFFER_BYTES = 256 * 1024
 # Clients that may wait for a worker to come back; the kernel's own limit (somaxconn) may be lower.
 BACKLOG = 4096
 # A lone death is mended at once; a worker that cannot start is tried again a few times a minute.
@@ -69,7 +69,8 @@ class _Successor:
 
 
 class ServingPool:
-    """Serves the store at `store_root`, with `counters` from `metrics.serving_counters(workers)`.
+    """Serves a store, with `counters` from `metrics.serving_counters(workers)` and twice as many tables of
+    popularity as workers.
 
     pool.bind()           # raises AddressRefused or TlsFilesRefused, before anything is started
     await pool.run()      # until cancelled
@@ -78,20 +79,19 @@ class ServingPool:
 
     def __init__(
         self,
-        store_root: str,
+        settings: ServingSettings,
         listen: Address,
         workers: int,
-        tls: TlsFiles | None,
         counters: SharedCounters,
-        *,
-        limits: Limits | None = None,
+        popularity: Popularity,
     ) -> None:
-        self._root = store_root
+        self._settings = settings
         self._listen = listen
         self._workers = workers
-        self._tls = tls
         self._counters = counters
-        self._limits = limits or Limits()
+        self._popularity = popularity
+        # Sealed with the same keys, a client's session resumes with whichever worker it meets.
+        self._ticket_keys = memory_file("sluice-ticket-keys", os.urandom(TICKET_KEYS_BYTES))
         self._listeners: list[socket.socket] = []
         self._places: list[_Place] = []
         self._tasks = asyncio.TaskGroup()
@@ -131,8 +131,7 @@ class ServingPool:
 
     def bind(self) -> None:
         """Takes the address. Raises AddressRefused, or TlsFilesRefused for a pair that cannot serve."""
-        if self._tls is not None:
-            server_context(self._tls)
+        check_files(self._settings)
         host, port = self._listen.host, self._listen.port
         with ExitStack() as bound:
             try:
@@ -167,7 +166,10 @@ class ServingPool:
             self.close()
 
     def close(self) -> None:
-        """Gives the address back."""
+        """Gives the address back, and the keys of sessions up."""
+        if self._ticket_keys >= 0:
+            os.close(self._ticket_keys)
+            self._ticket_keys = -1
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -181,8 +183,7 @@ class ServingPool:
         """
         async with self._replacing:
             try:
-                if self._tls is not None:
-                    server_context(self._tls)
+                check_files(self._settings)
                 for place in self._places:
                     await self._replace(place)
             except ServingRefused:
@@ -220,7 +221,7 @@ class ServingPool:
         """Lets a worker end what it serves, and ends it where it takes too long."""
         log.info("serving_worker_retires", worker=keeper.spec.name, pid=keeper.pid)
         keeper.retire(RETIRE)
-        await asyncio.wait([keeping], timeout=self._limits.retire_s + _STOP_MARGIN_S)
+        await asyncio.wait([keeping], timeout=self._settings.limits.retire_s + _STOP_MARGIN_S)
         keeping.cancel()
 
     # --- hearing of workers -----------------------------------------------------------------------
@@ -266,23 +267,24 @@ class ServingPool:
         )
 
     def _spec(self, number: int, listener: socket.socket, generation: int) -> ProcessSpec:
+        inherited = {
+            "listener": listener.fileno(),
+            "counters": self._counters.descriptor,
+            "popularity": self._popularity.descriptor,
+            "ticket-keys": self._ticket_keys,
+            "ready": self._ready_pipe,
+        }
         row = number + self._workers * (generation % 2)
-        argv = [
-            *(sys.executable, "-m", "sluice_appliance.serving.main"),
-            *("--listener", str(listener.fileno())),
-            *("--counters", str(self._counters.descriptor)),
-            *("--row", str(row), "--rows", str(self._counters.rows)),
-            *("--ready", str(self._ready_pipe)),
-            *("--store", self._root),
-            *("--limits", json.dumps(asdict(self._limits))),
-        ]
-        if self._tls is not None:
-            argv += ["--tls-cert", str(self._tls.certificate), "--tls-key", str(self._tls.key)]
+        argv = [sys.executable, "-m", "sluice_appliance.serving.main"]
+        for name, descriptor in inherited.items():
+            argv += [f"--{name}", str(descriptor)]
+        argv += ["--row", str(row), "--rows", str(self._counters.rows)]
+        argv += ["--settings", self._settings.to_json()]
         return ProcessSpec(
             name=f"serving-{number}.{generation}",
             argv=tuple(argv),
-            pass_fds=(listener.fileno(), self._counters.descriptor, self._ready_pipe),
-            stop_timeout_s=self._limits.drain_s + _STOP_MARGIN_S,
+            pass_fds=tuple(inherited.values()),
+            stop_timeout_s=self._settings.limits.drain_s + _STOP_MARGIN_S,
         )
 
 
@@ -296,7 +298,7 @@ def _listener(host: str, port: int, *, shared: bool) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         # Inherited by what is accepted: no system call for each connection.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        bound_unsent(listener, FLOOR_BYTES)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((host, port))
         if shared:

@@ -22,6 +22,7 @@ from sluice_appliance.serving.answers import (
     preflight,
     refuse,
 )
+from sluice_appliance.serving.cmcd import FIELDS as CMCD_FIELDS
 from sluice_appliance.serving.conditions import CONDITIONS, Verdict, is_same, weigh, write_date
 from sluice_appliance.serving.multipart import byteranges
 from sluice_appliance.serving.ranges import PARTS_MAX, NoRange, read_ranges
@@ -30,6 +31,7 @@ from sluice_appliance.serving.target import answer_options, is_host, read_target
 __all__ = [
     "FIELDS",
     "HEAD_BYTES_MAX",
+    "PLAIN",
     "REQUEST_BODY_BYTES_MAX",
     "TARGET_BYTES_MAX",
     "Framing",
@@ -62,9 +64,10 @@ _HOSTS_REMEMBERED = 64
 # Methods that RFC 9110 and RFC 5789 name: known, not allowed here (405). Others are 501.
 _KNOWN_METHODS = frozenset((b"POST", b"PUT", b"DELETE", b"CONNECT", b"TRACE", b"PATCH"))
 
-# The fields that change an answer; the connection keeps no others.
+# The fields that change an answer, or that records tell of; the connection keeps no others.
 FIELDS = CONDITIONS | frozenset(
     (
+        *CMCD_FIELDS,
         b"host",
         b"connection",
         b"content-length",
@@ -108,7 +111,7 @@ _SERVED = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 # Fields without which a request has no body, and what the field says that lets HTTP/1.1 live on.
 _BENDING = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 _STAYING = frozenset((None, b"keep-alive", b"Keep-Alive"))
-_PLAIN = Framing(keep_alive=True, body_bytes=0)
+PLAIN = Framing(keep_alive=True, body_bytes=0)
 
 
 # --- may it stand -----------------------------------------------------------------------------------
@@ -125,7 +128,7 @@ def frame(
         and (method in _SERVED and target_bytes <= TARGET_BYTES_MAX)
         and (_BENDING.isdisjoint(fields) and fields.get(b"connection") in _STAYING)
     ):
-        return _PLAIN
+        return PLAIN
     return _frame_carefully(method, version, fields, target_bytes)
 
 

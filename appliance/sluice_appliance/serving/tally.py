@@ -62,8 +62,12 @@ TOKEN_REFUSED_FIRST = 68  # one for each `tokens.claims.Reason`, in its order
 POPULARITY_LOST = 79
 REFUSED_RANGE = 80
 REFUSED_LOOP = 81
+TLS_RESUMED = 82
+TIMEOUT_DISK = 83
+FAULTS = 84
+TOKEN_KEYS_REFUSED = 85
 
-CELLS = 82
+CELLS = 86
 
 # Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
 # read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.

@@ -1,49 +1,69 @@
 """Bytes in and out of one connection in the clear: a non-blocking socket and `sendfile`.
 
-A connection speaks to a wire, this one or `tls.TlsWire`. Each call is one system call and never waits:
-`None` or 0 says "not now", OSError that the peer is gone.
+A connection speaks to a wire, this one or `tls.TlsWire`. No call waits: `None` or 0 says "not now",
+OSError that the peer is gone.
 """
 
 import errno
 import os
 import socket
-from collections.abc import Callable
 from typing import Protocol
 
 from sluice_appliance.serving.objects import OpenObject, StorageFault
+from sluice_appliance.serving.tcp_path import follow
 from sluice_appliance.store.layout import BODY_OFFSET
 
 # One read takes a whole head, and bounds how many pipelined requests can wait: at 26 bytes or more
 # each, some 600.
 RECEIVE_BYTES = 16 * 1024
+# Up to here head and body leave together, copied from the page cache by one `sendmsg`; beyond, the
+# copy costs more than the call that it saves (tests/benchmarks/serving/ablation.py).
+TOGETHER_BYTES_MAX = 64 * 1024
 
 # What `sendfile` says of the file's side; all else is the client's.
 _DISK_ERRORS = frozenset((errno.EIO, errno.ESTALE, errno.ENODATA, errno.EBADMSG, errno.EUCLEAN))
 
 
-class Readiness(Protocol):
-    """What connections need of the event loop."""
-
-    def add_reader(self, fd: int, callback: Callable[[], None]) -> None: ...
-    def remove_reader(self, fd: int) -> bool: ...
-    def add_writer(self, fd: int, callback: Callable[[], None]) -> None: ...
-    def remove_writer(self, fd: int) -> bool: ...
-
-
 class Wire(Protocol):
-    fd: int
+    @property
+    def fd(self) -> int: ...
+
+    @property
+    def together_bytes_max(self) -> int:
+        """The size of body up to which head and body are sent by `send_together`."""
+
+    @property
+    def tls(self) -> str:
+        """The version of TLS, "" in the clear."""
+
+    @property
+    def in_kernel(self) -> bool:
+        """Whether the kernel ciphers."""
+
+    @property
+    def unsent(self) -> bool:
+        """Whether something that was taken still waits to be sent; `flush` goes on with it."""
+
+    def flush(self) -> bool:
+        """Whether nothing waits any more."""
 
     def receive(self) -> bytes | None:
         """What has come, b"" at the end of the stream, None where nothing has."""
 
-    def has_pending(self) -> bool:
-        """Whether bytes wait above the socket, of which the event loop cannot know."""
+    def drained(self, received_bytes: int) -> bool:
+        """Whether a read that brought so much leaves nothing: what comes next makes an event."""
 
     def send(self, data: bytes, *, more: bool) -> int:
         """How many bytes were taken; `more` says that a body follows at once."""
 
     def send_body(self, source: OpenObject, offset: int, length: int) -> int:
         """How many bytes of the body were taken. Raises StorageFault where the file ends early."""
+
+    def send_together(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+        """How many bytes were taken of a head and the piece of a body behind it."""
+
+    def follow_path(self, bound_bytes: int) -> int:
+        """Lets as much wait unsent as the path asks for; how much that is, after `bound_bytes`."""
 
     def finish(self) -> None:
         """Tells the peer that nothing follows; reading goes on."""
@@ -54,9 +74,17 @@ class Wire(Protocol):
 class PlainWire:
     __slots__ = ("_socket", "fd")
 
+    together_bytes_max = TOGETHER_BYTES_MAX
+    tls = ""
+    in_kernel = False
+    unsent = False
+
     def __init__(self, accepted: socket.socket) -> None:
         self._socket = accepted
         self.fd = accepted.fileno()
+
+    def flush(self) -> bool:
+        return True
 
     def receive(self) -> bytes | None:
         try:
@@ -64,8 +92,8 @@ class PlainWire:
         except BlockingIOError:
             return None
 
-    def has_pending(self) -> bool:
-        return False
+    def drained(self, received_bytes: int) -> bool:
+        return received_bytes < RECEIVE_BYTES
 
     def send(self, data: bytes, *, more: bool) -> int:
         try:
@@ -75,6 +103,16 @@ class PlainWire:
 
     def send_body(self, source: OpenObject, offset: int, length: int) -> int:
         return send_file(self.fd, source, offset, length)
+
+    def send_together(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+        start = BODY_OFFSET + offset
+        try:
+            return self._socket.sendmsg((head, source.body()[start : start + length]))
+        except BlockingIOError:
+            return 0
+
+    def follow_path(self, bound_bytes: int) -> int:
+        return follow(self._socket, bound_bytes)
 
     def finish(self) -> None:
         self._socket.shutdown(socket.SHUT_WR)

@@ -3,26 +3,49 @@
 import asyncio
 import errno
 import socket
-import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
+from select import EPOLLIN, EPOLLOUT
 
 from sluice_appliance.serving import tally
+from sluice_appliance.serving.answering import Answerer
+from sluice_appliance.serving.answers import refuse
+from sluice_appliance.serving.cache_status import Outcome, cache_status_field
+from sluice_appliance.serving.clients import ClientTable
+from sluice_appliance.serving.cold_reads import ColdReads
+from sluice_appliance.serving.concurrency import ConcurrencyLimiter
 from sluice_appliance.serving.connection import Connection
+from sluice_appliance.serving.events import Loop, Poller
+from sluice_appliance.serving.host import Client, Tails
+from sluice_appliance.serving.hot import HotTally
 from sluice_appliance.serving.limits import Limits
+from sluice_appliance.serving.memo import HeadMemo
 from sluice_appliance.serving.objects import OpenObjects
-from sluice_appliance.serving.request import refuse
+from sluice_appliance.serving.openssl import Context
+from sluice_appliance.serving.popularity import WorkerTable
+from sluice_appliance.serving.read_ahead import ReadAhead
+from sluice_appliance.serving.residency import Residency
+from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.slowness import is_crowded
+from sluice_appliance.serving.telling import Teller
 from sluice_appliance.serving.tls import Handshake
-from sluice_appliance.serving.wire import PlainWire, Readiness
+from sluice_appliance.serving.tokens.gate import Gate, Policy
+from sluice_appliance.serving.tokens.key_file import KeyFile
+from sluice_appliance.serving.tokens.keys import KeySet, KeysRefused
+from sluice_appliance.serving.wire import PlainWire
 
 # How many clients are taken in one turn of the loop before those already here are looked after.
 ACCEPTS_MAX = 64
 # How often the date is renewed and slow connections are looked for. Limits are kept to within it.
 TICK_S = 0.25
+# How often the file of the token keys is looked at.
+_KEYS_LOOK_S = 1.0
 # Descriptors for what is neither a connection nor an object.
 _SPARE_DESCRIPTORS = 64
-# An object open has one descriptor, and one more where TLS maps it.
+# An object open has one descriptor, and one more where it is mapped.
 _DESCRIPTORS_PER_OBJECT = 2
 
 
@@ -32,26 +55,53 @@ class Worker:
     def __init__(
         self,
         listener: socket.socket,
-        root: str,
+        settings: ServingSettings,
         row: "memoryview[int]",
-        limits: Limits,
-        context: ssl.SSLContext | None,
-        loop: Readiness,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        popularity: WorkerTable,
+        teller: Teller | None,
+        context: Context | None,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
-        self.loop = loop
         self.row = row
-        self.limits = limits
-        self.objects = OpenObjects(root, limits.open_files, row)
+        self.limits = settings.limits
+        self.teller = teller
+        self.clock = clock
         self.now = clock()
         self.draining = False
-        self.tail = self.tail_close = self.tail_keep_alive = b""
+        self.crowded = False
+        self.memo = HeadMemo()
+        self.poller = Poller(loop, self._failed)
+        self.tails: Mapping[Outcome, Tails] = {}
+        self.hot_tail = b""
+        self.hot = HotTally(row)
+        residency = Residency()
+        ahead = ReadAhead(row, loop.call_soon_threadsafe, clock, residency=residency)
+        self.cold_reads = ColdReads(ahead, ConcurrencyLimiter(self.now), clock)
+        self.objects = OpenObjects(
+            settings.store, settings.limits.open_files, row, popularity, residency
+        )
+        self._keys = KeyFile(Path(settings.token_keys)) if settings.token_keys else None
+        self._keys_looked_at = self.now
+        scheme = b"http" if context is None else b"https"
+        gate = Gate(self._first_keys(), Policy(settings.tokens, scheme), row)
+        self.answerer = Answerer(
+            self.objects,
+            self.cold_reads,
+            row,
+            cdn_id=settings.name.encode(),
+            gate=gate,
+            wall_clock=wall_clock,
+        )
+        self._loop: Loop = loop
         self._listener = listener
         self._context = context
-        self._clock = clock
         self._wall_clock = wall_clock
-        self._clients: set[Connection | Handshake] = set()
+        self._cache_status = {each: cache_status_field(settings.name, each) for each in Outcome}
+        self._by_client = ClientTable(settings.limits.client_connections)
+        self._clients: set[Client] = set()
         self._emptied = asyncio.Event()
         self._renew_tails()
 
@@ -67,12 +117,16 @@ class Worker:
         finally:
             for client in list(self._clients):
                 client.close()
+            self.hot.flush()
+            self.cold_reads.ahead.close()
             self.objects.close()
+            self.poller.close()
             self._listener.close()
 
     async def _drain(self) -> None:
-        """Lets responses that were begun end, within bound."""
+        """Lets responses that were begun end, and clients learn that they should go, within bound."""
         self.draining = True
+        self._renew_tails()
         for client in list(self._clients):
             client.check()
         with suppress(TimeoutError):
@@ -81,8 +135,9 @@ class Worker:
                     self._emptied.clear()
                     await self._emptied.wait()
 
-    def gone(self, client: "Connection | Handshake") -> None:
+    def gone(self, client: Client) -> None:
         self._clients.discard(client)
+        self._by_client.gone(client.client)
         self.row[tally.CONNECTIONS_CLOSED] += 1
         if not self._clients:
             self._emptied.set()
@@ -90,17 +145,24 @@ class Worker:
     def secured(self, handshake: Handshake) -> None:
         """A handshake is done: what comes next on its wire is HTTP."""
         self._clients.discard(handshake)
-        connection = Connection(self, handshake.wire)
+        connection = Connection(self, handshake.wire, handshake.client)
         self._clients.add(connection)
-        if handshake.wire.has_pending():
-            connection.on_readable()
+        # The first request may have come with the end of the handshake: no event tells of it any more.
+        connection.on_event(EPOLLIN | EPOLLOUT)
+
+    def _failed(self, error: Exception) -> None:
+        """A connection met with a fault of ours and was closed."""
+        self.row[tally.FAULTS] += 1
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a connection was closed for a fault", "exception": error}
+        )
 
     # --- accepting --------------------------------------------------------------------------------
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_MAX):
             try:
-                accepted, _ = self._listener.accept()
+                accepted, address = self._listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -108,34 +170,25 @@ class Worker:
                 return
             self.row[tally.CONNECTIONS] += 1
             accepted.setblocking(False)
+            client: str = address[0]
             if len(self._clients) >= self.limits.connections:
-                self._turn_away(accepted)
+                self._turn_away(accepted, tally.REFUSED_CONNECTIONS)
+            elif not self._by_client.admit(client):
+                self._turn_away(accepted, tally.REFUSED_CLIENT_CONNECTIONS)
+            elif self._context is None:
+                self._clients.add(Connection(self, PlainWire(accepted), client))
             else:
-                self._take(accepted)
+                self._clients.add(Handshake(self, accepted, self._context, client))
 
-    def _take(self, accepted: socket.socket) -> None:
-        if self._context is None:
-            self._clients.add(Connection(self, PlainWire(accepted)))
-            return
-        try:
-            handshake = Handshake(self, accepted, self._context)
-        except OSError:
-            # The client left before the handshake began; the descriptor went with the wrapping.
-            accepted.close()
-            self.row[tally.TLS_FAILURES] += 1
-            self.row[tally.CONNECTIONS_CLOSED] += 1
-            return
-        self._clients.add(handshake)
-        handshake.advance()
-
-    def _turn_away(self, accepted: socket.socket) -> None:
-        self.row[tally.REFUSED_CONNECTIONS] += 1
+    def _turn_away(self, accepted: socket.socket, cell: int) -> None:
+        self.row[cell] += 1
         self.row[tally.CONNECTIONS_CLOSED] += 1
         if self._context is None:
             response = refuse(503, "too many connections here", fields=b"Retry-After: 1\r\n")
             self.row[tally.RESPONSES_5XX] += 1
             with suppress(OSError):
-                accepted.send(response.head + self.tail_close + response.text)
+                tail = self.tails[Outcome.REFUSED].close
+                accepted.send(response.head + tail + response.text)
         accepted.close()
 
     def _not_accepted(self, error: OSError) -> None:
@@ -146,18 +199,23 @@ class Worker:
         self._pause_accepting()
 
     def _resume_accepting(self) -> None:
-        self.loop.add_reader(self._listener.fileno(), self._accept)
+        self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _pause_accepting(self) -> None:
-        self.loop.remove_reader(self._listener.fileno())
+        self._loop.remove_reader(self._listener.fileno())
 
     # --- the clock --------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self.now = self._clock()
+            self.now = self.clock()
+            self.crowded = is_crowded(len(self._clients), self.limits)
+            self._renew_keys()
             self._renew_tails()
+            self.hot.flush()
+            if self.teller is not None:
+                self.teller.tick(self.now)
             for client in list(self._clients):
                 client.check()
             if not self.draining:
@@ -165,16 +223,41 @@ class Worker:
 
     def _renew_tails(self) -> None:
         date = b"Date: " + formatdate(self._wall_clock(), usegmt=True).encode() + b"\r\n"
-        self.tail = date + b"\r\n"
-        self.tail_close = date + b"Connection: close\r\n\r\n"
-        self.tail_keep_alive = date + b"Connection: keep-alive\r\n\r\n"
+        self.tails = {
+            outcome: Tails(
+                date + status + b"\r\n",
+                date + status + b"Connection: close\r\n\r\n",
+                date + status + b"Connection: keep-alive\r\n\r\n",
+            )
+            for outcome, status in self._cache_status.items()
+        }
+        closer = self.draining or self.answerer.gate.required
+        self.hot_tail = b"" if closer else self.tails[Outcome.MEMORY].stay
+
+    def _first_keys(self) -> KeySet:
+        if self._keys is None or not self._keys.changed():
+            return KeySet()
+        try:
+            return self._keys.load()
+        except KeysRefused:
+            self.row[tally.TOKEN_KEYS_REFUSED] += 1
+            return KeySet()
+
+    def _renew_keys(self) -> None:
+        """Takes the keys that the file has now; a file that is none changes nothing."""
+        if self._keys is None or self.now - self._keys_looked_at < _KEYS_LOOK_S:
+            return
+        self._keys_looked_at = self.now
+        if not self._keys.changed():
+            return
+        try:
+            self.answerer.gate.renew(self._keys.load())
+        except KeysRefused:
+            self.row[tally.TOKEN_KEYS_REFUSED] += 1
 
 
 def within_descriptors(limits: Limits, descriptors: int) -> Limits:
     """The same limits with no more connections and open files than `descriptors` allow."""
     files = min(limits.open_files, max(1, descriptors // 4 // _DESCRIPTORS_PER_OBJECT))
     left = descriptors - _SPARE_DESCRIPTORS - files * _DESCRIPTORS_PER_OBJECT
-    fields = {name: getattr(limits, name) for name in Limits.__slots__}
-    return Limits(
-        **{**fields, "open_files": files, "connections": max(1, min(limits.connections, left))}
-    )
+    return replace(limits, open_files=files, connections=max(1, min(limits.connections, left)))

@@ -349,4 +349,7 @@ def test_two_workers_share_the_address(store: Path) -> None:
             with closing(served.connect()) as client:
                 ask(client, "GET", "/film/v1/small.txt")
                 assert read_response(client)[2] == SMALL
-        assert served.counters()["sluice_appliance_requests_total"] == 20
+        eventually(
+            lambda: served.counters()["sluice_appliance_requests_total"] == 20,
+            "the requests of both are counted",
+        )

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sluice_appliance.serving.errors import TlsFilesRefused
-from sluice_appliance.serving.tls import TlsFiles, server_context
+from sluice_appliance.serving.openssl import Context, TlsFiles
 
 BODY = bytes(range(256)) * 12_000
 
@@ -120,12 +120,41 @@ def test_what_is_no_handshake_is_counted_and_harms_nobody(
         assert read_response(client, head_only=True)[0] == 200
 
 
-def test_versions_before_1_2_are_not_spoken(files: TlsFiles) -> None:
-    assert server_context(files).minimum_version is ssl.TLSVersion.TLSv1_2
+def test_versions_before_1_2_are_not_spoken(served: Served) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    # Debian's own policy would keep a client from asking for it.
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with closing(served.connect()) as plain, pytest.raises(ssl.SSLError, match=r"(?i)version"):
+        context.wrap_socket(plain, server_hostname="localhost")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_resumes_whichever_worker_its_client_meets(
+    tmp_path: Path, files: TlsFiles, version: ssl.TLSVersion
+) -> None:
+    put_object(tmp_path / "store", "film/v1/a.mp4", BODY)
+    options = ("--tls-cert", str(files.certificate), "--tls-key", str(files.key))
+    with serve(tmp_path / "store", *options, workers=2) as served:
+        context = ssl.create_default_context(cafile=str(files.certificate))
+        context.minimum_version = context.maximum_version = version
+        session = None
+        for number in range(16):
+            with closing(
+                context.wrap_socket(served.connect(), server_hostname="localhost", session=session)
+            ) as client:
+                client.sendall(b"HEAD /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+                assert client.session_reused == (number > 0)
+                session = client.session
+        resumed = "sluice_appliance_tls_resumed_total"
+        eventually(lambda: served.counters()[resumed] == 15, "all but the first resumed")
 
 
 def test_files_that_cannot_serve_are_named(files: TlsFiles, tmp_path: Path) -> None:
-    with pytest.raises(TlsFilesRefused, match=r"nowhere\.pem with .*key\.pem: No such file"):
-        server_context(TlsFiles(tmp_path / "nowhere.pem", files.key))
+    with pytest.raises(TlsFilesRefused, match=r"nowhere\.pem: No such file"):
+        Context(TlsFiles(tmp_path / "nowhere.pem", files.key))
     with pytest.raises(TlsFilesRefused, match=r"cert\.pem with .*cert\.pem"):
-        server_context(TlsFiles(files.certificate, files.certificate))
+        Context(TlsFiles(files.certificate, files.certificate))

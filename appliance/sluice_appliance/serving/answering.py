@@ -1,0 +1,131 @@
+"""From a request to its answer: may it come in, which object is it for, can its bytes be sent at once.
+
+The steps stand in one place and in order: a refusal by the reader; CDN-Loop; the token; the object;
+its conditions and ranges; and last, for bytes that are not in memory, whether a disk may be asked.
+Each decides elsewhere; a request for a hot object passes all of them in some 2 us.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sluice_appliance.serving import tally
+from sluice_appliance.serving.answers import Response, absent, refuse
+from sluice_appliance.serving.cache_status import Outcome
+from sluice_appliance.serving.cold_reads import ColdReads, Pending, Shed
+from sluice_appliance.serving.concurrency import retry_after_s
+from sluice_appliance.serving.disk_jobs import Wake
+from sluice_appliance.serving.loops import refuse_loop
+from sluice_appliance.serving.objects import Cold, OpenObject, OpenObjects
+from sluice_appliance.serving.reader import Asked
+from sluice_appliance.serving.request import answer_options, respond
+from sluice_appliance.serving.target import host_of
+from sluice_appliance.serving.tokens.claims import Refusal
+from sluice_appliance.serving.tokens.gate import Gate
+
+
+class Answer(NamedTuple):
+    """What is sent, from which object, and what is told of it."""
+
+    response: Response
+    source: OpenObject | None = None
+    outcome: Outcome = Outcome.REFUSED
+    # Why, in words for the operator; the client sees only the status.
+    refusal: str = ""
+
+
+class Answerer:
+    """One worker's. `wake` is called, later, where an answer needs a disk first: then ask again."""
+
+    def __init__(
+        self,
+        objects: OpenObjects,
+        cold_reads: ColdReads,
+        row: "memoryview[int]",
+        *,
+        cdn_id: bytes,
+        gate: Gate,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.gate = gate
+        self._objects = objects
+        self._cold_reads = cold_reads
+        self._row = row
+        self._cdn_id = cdn_id
+        self._wall_clock = wall_clock
+        self._turned_away = 0
+
+    def answer(self, asked: Asked, now: float, wake: Wake, *, waited: bool) -> Answer | Pending:
+        """`waited` says that a disk was read for this request before."""
+        if asked.refusal is not None:
+            return Answer(asked.refusal, refusal=_sentence(asked.refusal))
+        target, fields = asked.target, asked.fields
+        if asked.method == b"OPTIONS":
+            return Answer(answer_options(target))
+        if b"cdn-loop" in fields:
+            looped = refuse_loop(fields[b"cdn-loop"], self._cdn_id)
+            if looped is not None:
+                return Answer(looped, outcome=Outcome.LOOP, refusal=_sentence(looped))
+        # A token has an "=" before it, in the path or the query.
+        if self.gate.required or b"=" in target:
+            permit = self.gate.judge(
+                target, host_of(target, fields.get(b"host", b"")), self._wall_clock()
+            )
+            if isinstance(permit, Refusal):
+                return _forbidden(permit)
+            target = permit
+        found = self._objects.find(target, now)
+        if isinstance(found, OpenObject):
+            return self._answer_from(found, asked, now, wake, waited)
+        if isinstance(found, Cold):
+            return self._begun(self._cold_reads.open(found.path, found.open, found.opened, wake))
+        outcome = Outcome.ABSENT if found.status == 404 else Outcome.REFUSED
+        return Answer(found, outcome=outcome, refusal=_sentence(found))
+
+    def fail(self, error: Exception) -> Answer:
+        """What waiting for a disk came to, where it did not come to bytes."""
+        if isinstance(error, FileNotFoundError):
+            self._row[tally.ABSENT_OBJECTS] += 1
+            return Answer(absent(), outcome=Outcome.ABSENT)
+        self._row[tally.REFUSED_STORAGE] += 1
+        response = refuse(500, "the object cannot be read here")
+        return Answer(response, outcome=Outcome.STORAGE, refusal=str(error))
+
+    def _answer_from(
+        self,
+        found: OpenObject,
+        asked: Asked,
+        now: float,
+        wake: Wake,
+        waited: bool,
+    ) -> Answer | Pending:
+        response = respond(asked.method, asked.fields, found.facts)
+        length = response.length
+        if not length or asked.method == b"HEAD":
+            outcome = Outcome.MEMORY if response.status < 400 else Outcome.REFUSED
+            return Answer(response, None, outcome)
+        if not waited and now >= found.pages.all_until:
+            offset = response.offset
+            if self._cold_reads.reach(found, offset, offset + length, now) == offset:
+                return self._begun(self._cold_reads.begin(found, offset, offset + length, wake))
+        found.users += 1
+        outcome = Outcome.DISK if waited else Outcome.MEMORY
+        return Answer(response, found, outcome)
+
+    def _begun(self, begun: Pending | Shed) -> Answer | Pending:
+        if isinstance(begun, Pending):
+            return begun
+        self._row[begun.value] += 1
+        self._turned_away += 1
+        fields = b"Retry-After: %d\r\n" % retry_after_s(self._turned_away)
+        response = refuse(503, "the disks have enough to do", fields=fields)
+        return Answer(response, outcome=Outcome.SHED, refusal=begun.name.lower())
+
+
+def _forbidden(refusal: Refusal) -> Answer:
+    """The client is told nothing that helps it to forge a better one."""
+    reason = f"{refusal.reason.value}: {refusal.detail}"
+    return Answer(refuse(403, "forbidden"), outcome=Outcome.FORBIDDEN, refusal=reason)
+
+
+def _sentence(response: Response) -> str:
+    return response.text.decode("ascii", "replace").strip()

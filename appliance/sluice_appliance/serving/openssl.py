@@ -1,0 +1,213 @@
+"""The system's OpenSSL, spoken to directly: what Python's `ssl` does not let a server do.
+
+Three things are needed of it. Records are ciphered into memory, several by one call, and go out by one
+`send`: `ssl.SSLSocket` makes a call and a system call of every record of 16 KiB. Session tickets are
+sealed with keys that all workers share, so that a session resumes wherever the kernel puts its client.
+And where the kernel ciphers (kTLS), the socket is handed over. `libssl` is the same library that `ssl`
+stands on, kept by the distribution; cffi binds it without a compiler.
+"""
+
+import ctypes.util
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cffi import FFI
+
+from sluice_appliance.serving.errors import TlsFilesRefused
+
+ffi = FFI()
+ffi.cdef(
+    """
+    typedef struct ssl_st SSL;
+    typedef struct ssl_ctx_st SSL_CTX;
+    typedef struct bio_st BIO;
+    const void *TLS_server_method(void);
+    SSL_CTX *SSL_CTX_new(const void *);
+    void SSL_CTX_free(SSL_CTX *);
+    long SSL_CTX_ctrl(SSL_CTX *, int, long, void *);
+    uint64_t SSL_CTX_set_options(SSL_CTX *, uint64_t);
+    int SSL_CTX_use_certificate_chain_file(SSL_CTX *, const char *);
+    int SSL_CTX_use_PrivateKey_file(SSL_CTX *, const char *, int);
+    int SSL_CTX_check_private_key(const SSL_CTX *);
+    int SSL_CTX_set_session_id_context(SSL_CTX *, const unsigned char *, unsigned int);
+    void SSL_CTX_set_default_passwd_cb(SSL_CTX *, int (*)(char *, int, int, void *));
+    void SSL_CTX_set_alpn_select_cb(SSL_CTX *, int (*)(SSL *, const unsigned char **, unsigned char *,
+                                    const unsigned char *, unsigned int, void *), void *);
+    SSL *SSL_new(SSL_CTX *);
+    void SSL_free(SSL *);
+    void SSL_set_accept_state(SSL *);
+    void SSL_set_bio(SSL *, BIO *, BIO *);
+    int SSL_do_handshake(SSL *);
+    int SSL_read(SSL *, void *, int);
+    int SSL_write(SSL *, const void *, int);
+    int SSL_shutdown(SSL *);
+    int SSL_has_pending(const SSL *);
+    int SSL_get_error(const SSL *, int);
+    const char *SSL_get_version(const SSL *);
+    int SSL_session_reused(const SSL *);
+    BIO *SSL_get_wbio(const SSL *);
+    BIO *BIO_new(const void *);
+    const void *BIO_s_mem(void);
+    BIO *BIO_new_socket(int, int);
+    int BIO_up_ref(BIO *);
+    long BIO_ctrl(BIO *, int, long, void *);
+    unsigned long ERR_get_error(void);
+    void ERR_error_string_n(unsigned long, char *, size_t);
+    void ERR_clear_error(void);
+    """
+)
+
+
+def _load(name: str) -> Any:
+    """Raises OSError where the system has no OpenSSL 3."""
+    found = ctypes.util.find_library(name)
+    return ffi.dlopen(found or f"lib{name}.so.3")
+
+
+ssl = _load("ssl")
+crypto = _load("crypto")
+
+# From OpenSSL's headers; stable since 1.1.1 and 3.0.
+WANT_READ, WANT_WRITE, ZERO_RETURN = 2, 3, 6
+_CTRL_MODE = 33
+_CTRL_SET_READ_AHEAD = 41
+_CTRL_SET_SESSION_CACHE_MODE = 44
+_CTRL_SET_TICKET_KEYS = 59
+_CTRL_SET_MIN_VERSION = 123
+_TLS_1_2 = 0x0303
+_MODE_MOVING_BUFFER_AUTO_RETRY_RELEASE = 0x2 | 0x4 | 0x10
+_NO_COMPRESSION = 1 << 17
+_NO_RENEGOTIATION = 1 << 30
+_IGNORE_UNEXPECTED_EOF = 1 << 7
+_ENABLE_KTLS = 1 << 3
+_BIO_RESET, _BIO_INFO = 1, 3
+_BIO_GET_KTLS_SEND = 73
+_PEM = 1
+# A name, a key to seal with and a key to sign with, as OpenSSL has laid them out.
+TICKET_KEYS_BYTES = 80
+_ALPN_OK, _ALPN_NOACK = 0, 3
+
+
+class TlsFiles(NamedTuple):
+    """A PEM chain, the server's own certificate first, and its unencrypted key."""
+
+    certificate: Path
+    key: Path
+
+
+class Context:
+    """What the connections of a worker have in common."""
+
+    def __init__(self, files: TlsFiles, ticket_keys: bytes = b"", *, kernel: bool = False) -> None:
+        """`ticket_keys`: TICKET_KEYS_BYTES of chance, the same for all workers; empty for keys of its own.
+        `kernel`: let the kernel cipher what it can. Raises TlsFilesRefused."""
+        self.kernel = kernel
+        self.handle = ffi.gc(ssl.SSL_CTX_new(ssl.TLS_server_method()), ssl.SSL_CTX_free)
+        self.records = Records()
+        ctrl = ssl.SSL_CTX_ctrl
+        ctrl(self.handle, _CTRL_SET_MIN_VERSION, _TLS_1_2, ffi.NULL)
+        ctrl(self.handle, _CTRL_MODE, _MODE_MOVING_BUFFER_AUTO_RETRY_RELEASE, ffi.NULL)
+        # One `recv` for what came, not one for the head of each record and one for its rest. The kernel
+        # needs to see records begin, where it deciphers.
+        ctrl(self.handle, _CTRL_SET_READ_AHEAD, 0 if kernel else 1, ffi.NULL)
+        # Sessions are in the clients' tickets, not in memory of ours.
+        ctrl(self.handle, _CTRL_SET_SESSION_CACHE_MODE, 0, ffi.NULL)
+        ssl.SSL_CTX_set_session_id_context(self.handle, b"sluice", 6)
+        options = _NO_COMPRESSION | _NO_RENEGOTIATION | _IGNORE_UNEXPECTED_EOF
+        ssl.SSL_CTX_set_options(self.handle, options | (_ENABLE_KTLS if kernel else 0))
+        ssl.SSL_CTX_set_default_passwd_cb(self.handle, _PASSWORD_CALLBACK)
+        ssl.SSL_CTX_set_alpn_select_cb(self.handle, _ALPN_CALLBACK, ffi.NULL)
+        if ticket_keys:
+            assert len(ticket_keys) == TICKET_KEYS_BYTES, "ticket keys of another length"
+            keys = ffi.from_buffer(bytearray(ticket_keys))
+            taken = ctrl(self.handle, _CTRL_SET_TICKET_KEYS, TICKET_KEYS_BYTES, keys)
+            assert taken == 1, "OpenSSL took no ticket keys"
+        self._load(files)
+
+    def _load(self, files: TlsFiles) -> None:
+        for path in files:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                raise TlsFilesRefused(f"{path}: {error.strerror}") from None
+        certificate, key = (bytes(path) for path in files)
+        loaded = (
+            ssl.SSL_CTX_use_certificate_chain_file(self.handle, certificate) == 1
+            and ssl.SSL_CTX_use_PrivateKey_file(self.handle, key, _PEM) == 1
+            and ssl.SSL_CTX_check_private_key(self.handle) == 1
+        )
+        if not loaded:
+            raise TlsFilesRefused(f"{files.certificate} with {files.key}: {last_error()}")
+
+
+class Records:
+    """What is ciphered and not yet sent, in memory. It is empty between two calls of one wire's, so that
+    one serves all connections of a worker."""
+
+    __slots__ = ("_at", "handle")
+
+    def __init__(self) -> None:
+        self.handle = crypto.BIO_new(crypto.BIO_s_mem())
+        self._at = ffi.new("char **")
+
+    def pending(self) -> Any:
+        """As they stand there: to be sent or copied before they are dropped."""
+        length = crypto.BIO_ctrl(self.handle, _BIO_INFO, 0, self._at)
+        return ffi.buffer(self._at[0], length) if length > 0 else b""
+
+    def drop(self) -> None:
+        crypto.BIO_ctrl(self.handle, _BIO_RESET, 0, ffi.NULL)
+
+
+def new_connection(context: Context, fd: int) -> Any:
+    """A server's side on a connected socket, freed when nobody holds it."""
+    connection = ffi.gc(ssl.SSL_new(context.handle), ssl.SSL_free)
+    ssl.SSL_set_accept_state(connection)
+    incoming = crypto.BIO_new_socket(fd, 0)
+    outgoing = incoming if context.kernel else context.records.handle
+    # `SSL_set_bio` takes over one reference to each; to one where both are the same.
+    if not context.kernel:
+        crypto.BIO_up_ref(outgoing)
+    ssl.SSL_set_bio(connection, incoming, outgoing)
+    return connection
+
+
+def kernel_sends(connection: Any) -> bool:
+    """Whether the kernel ciphers what is written to the socket."""
+    return bool(crypto.BIO_ctrl(ssl.SSL_get_wbio(connection), _BIO_GET_KTLS_SEND, 0, ffi.NULL) > 0)
+
+
+def last_error() -> str:
+    """What went wrong, in OpenSSL's words; forgets it."""
+    code = crypto.ERR_get_error()
+    if not code:
+        return "no reason given"
+    text = ffi.new("char[256]")
+    crypto.ERR_error_string_n(code, text, 256)
+    crypto.ERR_clear_error()
+    found: bytes = ffi.string(text)
+    return found.decode("ascii", "replace").rpartition(":")[2]
+
+
+def _no_password(buffer: Any, size: int, writing: int, data: Any) -> int:
+    return 0
+
+
+_HTTP_1_1 = ffi.new("unsigned char[]", b"http/1.1")
+
+
+def _choose_http_1_1(
+    connection: Any, out: Any, out_length: Any, offered: Any, offered_length: int, data: Any
+) -> int:
+    if b"\x08http/1.1" not in bytes(ffi.buffer(offered, offered_length)):
+        return _ALPN_NOACK
+    out[0], out_length[0] = _HTTP_1_1, 8
+    return _ALPN_OK
+
+
+# Held here: OpenSSL calls them for as long as this process lives.
+_PASSWORD_CALLBACK = ffi.callback("int(char *, int, int, void *)", _no_password)
+_ALPN_CALLBACK = ffi.callback(
+    "int(SSL *, const unsigned char **, unsigned char *, const unsigned char *, unsigned int, void *)",
+    _choose_http_1_1,
+)
