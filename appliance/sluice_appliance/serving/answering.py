@@ -5,7 +5,7 @@ its conditions and ranges; and last, for bytes that are not in memory, whether a
 Each decides elsewhere; a request for a hot object passes all of them in some 2 us.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from sluice_appliance.serving import tally
@@ -15,7 +15,7 @@ from sluice_appliance.serving.cold_reads import ColdReads, Pending, Shed
 from sluice_appliance.serving.concurrency import retry_after_s
 from sluice_appliance.serving.disk_jobs import Wake
 from sluice_appliance.serving.loops import refuse_loop
-from sluice_appliance.serving.objects import Cold, OpenObject, OpenObjects
+from sluice_appliance.serving.objects import FRESH_S, Cold, OpenObject, OpenObjects
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.request import answer_options, respond
 from sluice_appliance.serving.target import host_of
@@ -47,7 +47,10 @@ class Answerer:
         wall_clock: Callable[[], float],
     ) -> None:
         self.gate = gate
+        # Every answer is to tell its client that it should go.
+        self.draining = False
         self._objects = objects
+        self._opened = objects.opened
         self._cold_reads = cold_reads
         self._row = row
         self._cdn_id = cdn_id
@@ -80,6 +83,20 @@ class Answerer:
             return self._begun(self._cold_reads.open(found.path, found.open, found.opened, wake))
         outcome = Outcome.ABSENT if found.status == 404 else Outcome.REFUSED
         return Answer(found, outcome=outcome, refusal=_sentence(found))
+
+    def find_hot(
+        self, target: bytes, fields: Mapping[bytes, bytes], now: float
+    ) -> OpenObject | None:
+        """The object of a request that nothing stands against, if it is open; None says nothing of it."""
+        if self.draining or b"cdn-loop" in fields:
+            return None
+        if self.gate.required:
+            permit = self.gate.judge(target, fields.get(b"host", b""), self._wall_clock())
+            if isinstance(permit, Refusal):
+                return None
+            target = permit
+        found = self._opened.get(target)
+        return None if found is None or now - found.checked_at >= FRESH_S else found
 
     def fail(self, error: Exception) -> Answer:
         """What waiting for a disk came to, where it did not come to bytes."""

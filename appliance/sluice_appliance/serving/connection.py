@@ -19,16 +19,15 @@ from sluice_appliance.serving.outgoing import Outgoing, Progress
 from sluice_appliance.serving.reader import Asked, RequestReader
 from sluice_appliance.serving.request import respond
 from sluice_appliance.serving.slowness import Pace, idle_s
-from sluice_appliance.serving.tcp_path import LOOK_EVERY_STALLS
-from sluice_appliance.serving.unsent import FLOOR_BYTES
-from sluice_appliance.serving.wire import Wire
+from sluice_appliance.serving.tcp_path import FIXED, LOOK_EVERY_STALLS
+from sluice_appliance.serving.wire import RECEIVE_BYTES, Wire
 
 # What one connection may send before others have a turn, where its peer takes all at once.
 BURST_BYTES = 4 * 1024 * 1024
 # After a refusal: what is still read and thrown away before the connection ends.
 DISCARDED_BYTES_MAX = 256 * 1024
-# Bodies to here are sent whole in the one go of `_serve_hot`.
-_HOT_BYTES_MAX = 64 * 1024
+# Bodies to here are sent in the one go of `_send_hot`; beyond, a client seldom takes all at once.
+_HOT_BYTES_MAX = 1024 * 1024
 
 _NOBODY = Asked(b"")
 
@@ -94,7 +93,7 @@ class Connection:
         self._pace: Pace | None = None
         # How often its client took no more, and how much may wait unsent for it.
         self._stalls = 0
-        self._unsent_bytes = FLOOR_BYTES
+        self._unsent_bytes = FIXED
         host.poller.watch(wire.fd, self)
 
     # --- what drives it ---------------------------------------------------------------------------
@@ -177,56 +176,62 @@ class Connection:
         data = self._receive()
         if data is None:
             return True
-        host = self._host
-        known = host.memo.recall(data)
         self._idle = False
+        known = self._host.memo.recall(data)
         if known is None:
             self._feed(data)
+        elif self._send_hot(*known):
+            self._idle = True
+            return not self._readable
+        elif not self._closed and self._asked is _NOBODY:
+            self._begin_known(*known)
+        return False
+
+    def _send_hot(self, target: bytes, fields: Fields) -> bool:
+        """Whether the whole answer is sent: an open object's bytes, in memory and few, to be told of in
+        nothing but numbers. Where the client took a part of them only, the rest is left to `_run`."""
+        host, wire = self._host, self._wire
+        now = host.now
+        found = host.answerer.find_hot(target, fields, now)
+        if found is None:
             return False
-        target, fields = known
-        found = host.objects.find_hot(target, host.now) if host.hot_tail else None
         teller = host.teller
-        if (found is None or b"cdn-loop" in fields) or (
-            teller is not None and teller.requests.countdown == 1
-        ):
-            self._begin_known(target, fields)
+        if teller is not None and teller.requests.countdown == 1:
             return False
-        began_at = host.clock() if host.hot.until_timed == 1 else 0.0
+        hot = host.hot
+        began_at = host.clock() if hot.until_timed == 1 else 0.0
         response = found.facts.whole if len(fields) == 1 else respond(b"GET", fields, found.facts)
         offset, length = response.offset, response.length
-        if (not 0 < length <= _HOT_BYTES_MAX or response.rest) or (
-            host.now >= found.pages.all_until
-            and host.cold_reads.reach(found, offset, offset + length, host.now) < offset + length
-        ):
-            self._begin_known(target, fields)
+        if not 0 < length <= _HOT_BYTES_MAX or response.rest:
+            return False
+        end = offset + length
+        if now >= found.pages.all_until and host.cold_reads.reach(found, offset, end, now) < end:
             return False
         head = response.head + host.hot_tail
         try:
-            sent = self._wire.send_together(head, found, offset, length)
-        except OSError:
+            unsent = len(head) + length - wire.send_with_body(head, found, offset, length)
+            while 0 < unsent < length and not wire.unsent:
+                sent = wire.send_body(found, end - unsent, unsent)
+                if not sent:
+                    break
+                unsent -= sent
+        except (OSError, StorageFault):
             self.close()
-            return True
-        if sent < len(head) + length or self._wire.unsent:
+            return False
+        if unsent or wire.unsent:
             self._begin_known(target, fields)
             found.users += 1
-            self._send_on(Answer(response, found, Outcome.MEMORY), head, sent)
+            answer = Answer(response, found, Outcome.MEMORY)
+            self._send_on(answer, head, len(head) + length - unsent)
             return False
-        self._idle = True
-        self._since = host.now
+        self._since = now
         self._ordinal += 1
         if teller is not None:
             teller.requests.countdown -= 1
-        hot = host.hot
-        if not found.hits:
-            hot.touch(found)
-        found.hits += 1
-        found.sent_bytes += length
-        hot.requests += 1
-        hot.sent_bytes += length
-        hot.until_timed -= 1
+        hot.count(found, length)
         if not hot.until_timed:
             hot.time(int((host.clock() - began_at) * 1e6))
-        return not self._readable
+        return True
 
     def _begin_known(self, target: bytes, fields: Fields) -> None:
         row = self._host.row
@@ -274,12 +279,12 @@ class Connection:
         if not self._readable:
             return None
         try:
-            data = self._wire.receive()
+            data = self._wire.receive(RECEIVE_BYTES)
+        except BlockingIOError:
+            self._readable = False
+            return None
         except OSError:
             self.close()
-            return None
-        if data is None:
-            self._readable = False
             return None
         if not data:
             # All that it asked for is sent: while something is not, nothing is read.
@@ -363,7 +368,7 @@ class Connection:
             progress, burst = out.send(burst)
             if progress is Progress.STALLED:
                 self._stalls += 1
-                if self._stalls % LOOK_EVERY_STALLS == 0:
+                if self._stalls % LOOK_EVERY_STALLS == 1:
                     self._unsent_bytes = self._wire.follow_path(self._unsent_bytes)
         except StorageFault:
             self._host.row[tally.REFUSED_STORAGE] += 1

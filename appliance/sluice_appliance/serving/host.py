@@ -10,7 +10,6 @@ from sluice_appliance.serving.events import Poller, Watched
 from sluice_appliance.serving.hot import HotTally
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.memo import HeadMemo
-from sluice_appliance.serving.objects import OpenObjects
 from sluice_appliance.serving.telling import Teller
 
 
@@ -37,7 +36,6 @@ class Host(Protocol):
 
     poller: Poller
     memo: HeadMemo
-    objects: OpenObjects
     answerer: Answerer
     cold_reads: ColdReads
     hot: HotTally
@@ -50,7 +48,7 @@ class Host(Protocol):
     # Connections run out.
     crowded: bool
     tails: Mapping[Outcome, Tails]
-    # The tail of what is in memory, for one who stays; empty while requests must be looked at closer.
+    # The tail of what is in memory, for one who stays.
     hot_tail: bytes
 
     def gone(self, client: Client) -> None: ...

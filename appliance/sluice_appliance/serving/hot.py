@@ -14,7 +14,7 @@ TIMED_EVERY = 16
 
 
 class HotTally:
-    """Of one worker. `requests` and `sent_bytes` are added to by connections."""
+    """Of one worker."""
 
     __slots__ = ("_row", "_touched", "requests", "sent_bytes", "until_timed")
 
@@ -25,9 +25,15 @@ class HotTally:
         self.sent_bytes = 0
         self.until_timed = TIMED_EVERY
 
-    def touch(self, found: OpenObject) -> None:
-        """`found` has hits that were not added yet."""
-        self._touched[found] = None
+    def count(self, found: OpenObject, sent_bytes: int) -> None:
+        """A request for `found` was answered with so much of it."""
+        if not found.hits:
+            self._touched[found] = None
+        found.hits += 1
+        found.sent_bytes += sent_bytes
+        self.requests += 1
+        self.sent_bytes += sent_bytes
+        self.until_timed -= 1
 
     def time(self, ttfb_us: int) -> None:
         self.until_timed = TIMED_EVERY

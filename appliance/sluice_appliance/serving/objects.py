@@ -122,26 +122,20 @@ class OpenObjects:
         self._row = row
         self._popularity = popularity
         self._residency = residency
-        self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
+        # By target, without query. To be read by who knows that `FRESH_S` holds.
+        self.opened: OrderedDict[bytes, OpenObject] = OrderedDict()
 
     def find(self, target: bytes, now: float) -> OpenObject | Response | Cold:
         """The object, not yet acquired; the refusal to send; or what must be done first."""
         if b"?" in target:
             target = target.partition(b"?")[0]
-        found = self._open.get(target)
+        found = self.opened.get(target)
         if found is not None:
             if now - found.checked_at < FRESH_S or _is_current(found, now):
-                self._open.move_to_end(target)
+                self.opened.move_to_end(target)
                 return found
             self._forget(target)
         return self._open_anew(target, now)
-
-    def find_hot(self, target: bytes, now: float) -> OpenObject | None:
-        """An object that is open and was looked at of late; None says nothing of it."""
-        found = self._open.get(target)
-        if found is None or now - found.checked_at >= FRESH_S:
-            return None
-        return found
 
     def _open_anew(self, target: bytes, now: float) -> OpenObject | Response | Cold:
         key = read_target(target)
@@ -166,17 +160,17 @@ class OpenObjects:
         found.checked_at = now
         found.count_in(self._popularity, key)
         self._row[tally.OPEN_FILES] += 1
-        if target in self._open:
+        if target in self.opened:
             self._forget(target)
-        self._open[target] = found
-        if len(self._open) > self._capacity:
-            self._forget(next(iter(self._open)))
+        self.opened[target] = found
+        if len(self.opened) > self._capacity:
+            self._forget(next(iter(self.opened)))
 
     def _forget(self, target: bytes) -> None:
-        self._open.pop(target).release()
+        self.opened.pop(target).release()
 
     def close(self) -> None:
-        for target in list(self._open):
+        for target in list(self.opened):
             self._forget(target)
 
 

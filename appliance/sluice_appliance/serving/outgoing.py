@@ -159,20 +159,19 @@ class Outgoing:
     def _send_piece(self, reach: int, burst: int) -> tuple[int, bool]:
         """How much of the body went out, and whether all did that may go out now."""
         before = self._length
-        if self._head:
-            self._send_head(reach)
         end = min(reach, self._offset + burst)
+        if self._head:
+            self._send_head(end)
         if not self._head and self._offset < end:
             self._send_body(end)
         return before - self._length, not self._head and self._offset >= end
 
-    def _send_head(self, reach: int) -> None:
-        wire, source, length = self._wire, self._source, self._length
-        together = source is not None and 0 < length <= wire.together_bytes_max
-        if source is not None and together and self._offset + length <= reach:
-            sent = wire.send_together(self._head, source, self._offset, length)
+    def _send_head(self, end: int) -> None:
+        wire, source = self._wire, self._source
+        if source is not None and self._offset < end:
+            sent = wire.send_with_body(self._head, source, self._offset, end - self._offset)
         else:
-            sent = wire.send(self._head, more=length > 0 or bool(self._rest))
+            sent = wire.send(self._head, more=bool(self._rest))
         if sent and not self._first_byte_at:
             self._first_byte_at = self._host.clock()
         self._took(sent)

@@ -18,9 +18,8 @@ from sluice_appliance.serving.errors import AddressRefused, ServingRefused, Work
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.ready import READY, RETIRE
 from sluice_appliance.serving.settings import ServingSettings
-from sluice_appliance.serving.tcp_path import bound_unsent
+from sluice_appliance.serving.tcp_path import bound_listener
 from sluice_appliance.serving.tls import TICKET_KEYS_BYTES, check_files
-from sluice_appliance.serving.unsent import FLOOR_BYTES
 from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
 from sluice_runtime.files import memory_file
@@ -297,8 +296,7 @@ def _listener(host: str, port: int, *, shared: bool) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Inherited by what is accepted: no system call for each connection.
-        bound_unsent(listener, FLOOR_BYTES)
+        bound_listener(listener)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((host, port))
         if shared:

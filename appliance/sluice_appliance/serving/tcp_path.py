@@ -5,11 +5,25 @@ A look is one `getsockopt`, some 2.5 us with the decision; where the bound moves
 
 import socket
 import struct
+from contextlib import suppress
 
-from sluice_appliance.serving.unsent import PathInfo, next_bound
+from sluice_appliance.serving.unsent import (
+    FLOOR_BYTES,
+    SAME_MACHINE_BYTES,
+    PathInfo,
+    is_same_machine,
+    next_bound,
+)
 
-# A connection looks at its path each time it has stalled this often: once in one to eight MiB.
+# A connection looks at its path when it stalls for the first time, and each time it has stalled this
+# often: once in one to eight MiB.
 LOOK_EVERY_STALLS = 16
+# The bound of a connection whose buffer is still as `bound_listener` fixed it.
+FIXED = 0
+
+# asm-generic/socket.h, since Linux 5.14: whether a buffer keeps the size that it was given.
+_SO_BUF_LOCK = 72
+_SEND_BUFFER_KEPT = 1
 
 # linux/tcp.h; Python 3.11 has names for TCP_INFO and TCP_NOTSENT_LOWAT alone. tcpi_min_rtt (us) stands
 # at byte 148 of struct tcp_info, tcpi_delivery_rate (bytes/s) at 160; both since Linux 4.9.
@@ -22,6 +36,18 @@ def look(connection: socket.socket) -> PathInfo:
     return PathInfo._make(_INFO.unpack(said))
 
 
+def bound_listener(listener: socket.socket) -> None:
+    """For all that it accepts: buffers of the size that suits a client on this machine, until `follow`
+    finds that a client is elsewhere. Inherited: no system call for each connection."""
+    bound_unsent(listener, FLOOR_BYTES)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, _SEND_BUFFER_KEPT)
+    except OSError:
+        # An older kernel, which could not be told later to size the buffer by the path again.
+        return
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SAME_MACHINE_BYTES)
+
+
 def bound_unsent(connection: socket.socket, bound_bytes: int) -> None:
     """What may wait unsent; on a listener, for all that it accepts.
 
@@ -31,8 +57,18 @@ def bound_unsent(connection: socket.socket, bound_bytes: int) -> None:
 
 
 def follow(connection: socket.socket, bound_bytes: int) -> int:
-    """Looks at the path and moves the bound where the path asks for another; returns the bound."""
-    bound = next_bound(look(connection), bound_bytes)
+    """Looks at the path and moves the bound where the path asks for another; returns the bound.
+
+    Where the bound is FIXED and the client elsewhere, the kernel sizes the buffer from then on.
+    """
+    path = look(connection)
+    if bound_bytes == FIXED:
+        if is_same_machine(path):
+            return FIXED
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
+        bound_bytes = FLOOR_BYTES
+    bound = next_bound(path, bound_bytes)
     if bound != bound_bytes:
         bound_unsent(connection, bound)
     return bound

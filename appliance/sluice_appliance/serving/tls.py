@@ -60,7 +60,6 @@ class TlsWire:
         "fd",
         "in_kernel",
         "tls",
-        "together_bytes_max",
     )
 
     def __init__(self, accepted: socket.socket, context: Context) -> None:
@@ -72,8 +71,6 @@ class TlsWire:
         self._left = b""
         self.in_kernel = False
         self.tls = ""
-        # A head and what follows share their first record, whatever follows.
-        self.together_bytes_max = 0 if context.kernel else 1 << 62
 
     @property
     def unsent(self) -> bool:
@@ -97,8 +94,8 @@ class TlsWire:
     def resumed(self) -> bool:
         return bool(ssl.SSL_session_reused(self._connection))
 
-    def receive(self) -> bytes | None:
-        size = ssl.SSL_read(self._connection, _received, RECEIVE_BYTES)
+    def receive(self, size_max: int) -> bytes:
+        size = ssl.SSL_read(self._connection, _received, min(size_max, RECEIVE_BYTES))
         if size > 0:
             return bytes(_received_view[:size])
         if ssl.SSL_get_error(self._connection, size) == openssl.ZERO_RETURN:
@@ -106,7 +103,7 @@ class TlsWire:
         self._expect_want(size)
         # A peer may ask for new keys: the answer is among the records.
         self._send_records()
-        return None
+        raise BlockingIOError
 
     def drained(self, received_bytes: int) -> bool:
         # Records beyond the one that was read may wait in OpenSSL, and no event tells of them.
@@ -126,9 +123,13 @@ class TlsWire:
         length = min(length, PIECE_BYTES)
         return self._write(ffi.from_buffer(source.body()[start : start + length]), length)
 
-    def send_together(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+    def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+        if self.in_kernel:
+            sent = self._write(head, len(head))
+            return sent + (send_file(self.fd, source, offset, length) if sent else 0)
         if not self.flush():
             return 0
+        # A head and the beginning of its body share a record.
         of_body = max(0, min(length, _RECORD_BYTES - len(head)))
         start = BODY_OFFSET + offset
         length = min(length, PIECE_BYTES)

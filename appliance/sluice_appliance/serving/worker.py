@@ -125,8 +125,7 @@ class Worker:
 
     async def _drain(self) -> None:
         """Lets responses that were begun end, and clients learn that they should go, within bound."""
-        self.draining = True
-        self._renew_tails()
+        self.draining = self.answerer.draining = True
         for client in list(self._clients):
             client.check()
         with suppress(TimeoutError):
@@ -231,8 +230,7 @@ class Worker:
             )
             for outcome, status in self._cache_status.items()
         }
-        closer = self.draining or self.answerer.gate.required
-        self.hot_tail = b"" if closer else self.tails[Outcome.MEMORY].stay
+        self.hot_tail = self.tails[Outcome.MEMORY].stay
 
     def _first_keys(self) -> KeySet:
         if self._keys is None or not self._keys.changed():

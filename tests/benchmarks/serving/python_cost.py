@@ -60,7 +60,6 @@ class IdleWire:
     """Has the same request whenever it is read, and takes all at once."""
 
     fd = -1
-    together_bytes_max = 1 << 62
     tls = ""
     in_kernel = False
     unsent = False
@@ -72,7 +71,7 @@ class IdleWire:
     def flush(self) -> bool:
         return True
 
-    def receive(self) -> bytes | None:
+    def receive(self, size_max: int) -> bytes:
         return self._request
 
     def drained(self, received_bytes: int) -> bool:
@@ -84,7 +83,7 @@ class IdleWire:
     def send_body(self, source: OpenObject, offset: int, length: int) -> int:
         return length
 
-    def send_together(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+    def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
         return len(head) + length
 
     def follow_path(self, bound_bytes: int) -> int:
