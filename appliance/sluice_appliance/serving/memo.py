@@ -19,7 +19,7 @@ _BLOCK_BYTES_MAX = 2048
 
 _RANGE = b"\r\nRange: "
 _RANGE_VALUE = re.compile(rb"bytes=[0-9]{0,18}-[0-9]{0,18}")
-_VERSION = b" HTTP/1.1"
+_VERSION = b" HTTP/1.1\r\n"
 # What is another in each request, so that nothing would be found again.
 _PASSING = frozenset(CMCD_FIELDS)
 # The characters of a query (RFC 3986, 3.4). A path is looked up, or read by `request.read_target`.
@@ -37,13 +37,11 @@ class HeadMemo:
 
     def recall(self, data: bytes) -> tuple[bytes, Fields] | None:
         """The target and fields of the one request that `data` is, if its block is known."""
-        if data[:5] != b"GET /":
+        # The parser reads past further spaces behind a target: they are none of it.
+        target_end = data.find(b" ", 4)
+        if data[:5] != b"GET /" or data[target_end : target_end + 11] != _VERSION:
             return None
-        eol = data.find(b"\r\n")
-        target_end = eol - 9
-        if data[target_end:eol] != _VERSION:
-            return None
-        block = data[eol:]
+        block = data[target_end + 9 :]
         fields = self._young.get(block)
         if fields is None:
             fields = self._recall_ranged(block)
@@ -108,6 +106,6 @@ def _split_range(block: bytes) -> tuple[bytes, bytes] | None:
         return None
     end = block.find(b"\r\n", start + 2)
     value = block[start + len(_RANGE) : end]
-    if not _RANGE_VALUE.fullmatch(value):
+    if end < 0 or not _RANGE_VALUE.fullmatch(value):
         return None
     return block[:start] + block[end:], value

@@ -82,7 +82,7 @@ class RequestReader:
             if in_head_earlier:
                 self._later_bytes += len(data)
             self._judge_size()
-        elif not began_earlier and not self.in_message and len(self._whole) == 1:
+        elif len(self._whole) == 1 and not (began_earlier or self.in_message or self.ending):
             self._memo.learn(data, self._whole[0])
 
     @property
