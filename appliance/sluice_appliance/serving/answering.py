@@ -14,6 +14,7 @@ from sluice_appliance.serving.cache_status import Outcome
 from sluice_appliance.serving.cold_reads import ColdReads, Pending, Shed
 from sluice_appliance.serving.concurrency import retry_after_s
 from sluice_appliance.serving.disk_jobs import Wake
+from sluice_appliance.serving.hot import HOT_BYTES_MAX, HOT_S, KEPT_BYTES_MAX, HotAnswer
 from sluice_appliance.serving.loops import refuse_loop
 from sluice_appliance.serving.objects import FRESH_S, Cold, OpenObject, OpenObjects
 from sluice_appliance.serving.reader import Asked
@@ -50,7 +51,6 @@ class Answerer:
         # Every answer is to tell its client that it should go.
         self.draining = False
         self._objects = objects
-        self._opened = objects.opened
         self._cold_reads = cold_reads
         self._row = row
         self._cdn_id = cdn_id
@@ -84,19 +84,32 @@ class Answerer:
         outcome = Outcome.ABSENT if found.status == 404 else Outcome.REFUSED
         return Answer(found, outcome=outcome, refusal=_sentence(found))
 
-    def find_hot(
-        self, target: bytes, fields: Mapping[bytes, bytes], now: float
-    ) -> OpenObject | None:
-        """The object of a request that nothing stands against, if it is open; None says nothing of it."""
+    def answer_hot(
+        self, target: bytes, fields: Mapping[bytes, bytes], now: float, tail: bytes
+    ) -> HotAnswer | None:
+        """To a GET that is to stay connected: bytes that are in memory, of an object that is open; None
+        where there is more to it. `tail` ends the head."""
         if self.draining or b"cdn-loop" in fields:
             return None
-        if self.gate.required:
+        named = target
+        if self.gate.required or b"=" in target:
             permit = self.gate.judge(target, fields.get(b"host", b""), self._wall_clock())
             if isinstance(permit, Refusal):
                 return None
-            target = permit
-        found = self._opened.get(target)
-        return None if found is None or now - found.checked_at >= FRESH_S else found
+            named = permit
+        found = self._objects.find_open(named, now)
+        if found is None:
+            return None
+        response = respond(b"GET", fields, found.facts)
+        offset, length = response.offset, response.length
+        if not 0 < length <= HOT_BYTES_MAX or response.rest:
+            return None
+        if self._cold_reads.reach(found, offset, offset + length, now) < offset + length:
+            return None
+        until = min(now + HOT_S, found.checked_at + FRESH_S)
+        head = response.head + tail
+        whole = head + found.piece(offset, length) if length <= KEPT_BYTES_MAX else b""
+        return HotAnswer(until, found, response, head, whole, target, fields)
 
     def fail(self, error: Exception) -> Answer:
         """What waiting for a disk came to, where it did not come to bytes."""

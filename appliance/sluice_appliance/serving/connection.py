@@ -13,11 +13,11 @@ from sluice_appliance.serving.cache_status import Outcome, server_timing_field
 from sluice_appliance.serving.cold_reads import Pending
 from sluice_appliance.serving.events import HUNG_UP, INCOMING, OUTGOING
 from sluice_appliance.serving.host import Host
+from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.memo import Fields
 from sluice_appliance.serving.objects import StorageFault
 from sluice_appliance.serving.outgoing import Outgoing, Progress
 from sluice_appliance.serving.reader import Asked, RequestReader
-from sluice_appliance.serving.request import respond
 from sluice_appliance.serving.slowness import Pace, idle_s
 from sluice_appliance.serving.tcp_path import FIXED, LOOK_EVERY_STALLS
 from sluice_appliance.serving.wire import RECEIVE_BYTES, Wire
@@ -26,8 +26,6 @@ from sluice_appliance.serving.wire import RECEIVE_BYTES, Wire
 BURST_BYTES = 4 * 1024 * 1024
 # After a refusal: what is still read and thrown away before the connection ends.
 DISCARDED_BYTES_MAX = 256 * 1024
-# Bodies to here are sent in the one go of `_send_hot`; beyond, a client seldom takes all at once.
-_HOT_BYTES_MAX = 1024 * 1024
 
 _NOBODY = Asked(b"")
 
@@ -176,58 +174,58 @@ class Connection:
         data = self._receive()
         if data is None:
             return True
+        host = self._host
         self._idle = False
-        known = self._host.memo.recall(data)
-        if known is None:
-            self._feed(data)
-        elif self._send_hot(*known):
-            self._idle = True
-            return not self._readable
-        elif not self._closed and self._asked is _NOBODY:
-            self._begin_known(*known)
-        return False
-
-    def _send_hot(self, target: bytes, fields: Fields) -> bool:
-        """Whether the whole answer is sent: an open object's bytes, in memory and few, to be told of in
-        nothing but numbers. Where the client took a part of them only, the rest is left to `_run`."""
-        host, wire = self._host, self._wire
-        now = host.now
-        found = host.answerer.find_hot(target, fields, now)
-        if found is None:
-            return False
+        answer = host.hot.answers.get(data)
+        if answer is None or host.now >= answer.until or not answer.found.users:
+            known = host.memo.recall(data)
+            if known is None:
+                self._feed(data)
+                return False
+            answer = host.answerer.answer_hot(*known, host.now, host.hot_tail)
+            if answer is None:
+                self._begin_known(*known)
+                return False
+            host.hot.keep(data, answer)
         teller = host.teller
-        if teller is not None and teller.requests.countdown == 1:
-            return False
+        if teller is not None:
+            if teller.requests.countdown == 1:
+                self._begin_known(answer.target, answer.fields)
+                return False
+            teller.requests.countdown -= 1
+        self._idle = self._send_hot(answer)
+        return self._idle and not self._readable
+
+    def _send_hot(self, answer: HotAnswer) -> bool:
+        """Whether it is all sent. Where the client took a part of it only, the rest is left to `_run`."""
+        host, wire, found = self._host, self._wire, answer.found
         hot = host.hot
         began_at = host.clock() if hot.until_timed == 1 else 0.0
-        response = found.facts.whole if len(fields) == 1 else respond(b"GET", fields, found.facts)
+        response = answer.response
         offset, length = response.offset, response.length
-        if not 0 < length <= _HOT_BYTES_MAX or response.rest:
-            return False
-        end = offset + length
-        if now >= found.pages.all_until and host.cold_reads.reach(found, offset, end, now) < end:
-            return False
-        head = response.head + host.hot_tail
+        head = answer.head
         try:
-            unsent = len(head) + length - wire.send_with_body(head, found, offset, length)
+            if answer.whole:
+                unsent = len(answer.whole) - wire.send(answer.whole, more=False)
+            else:
+                unsent = len(head) + length - wire.send_with_body(head, found, offset, length)
             while 0 < unsent < length and not wire.unsent:
-                sent = wire.send_body(found, end - unsent, unsent)
+                sent = wire.send_body(found, offset + length - unsent, unsent)
                 if not sent:
                     break
                 unsent -= sent
-        except (OSError, StorageFault):
+        except (OSError, StorageFault) as error:
+            self._host.row[tally.REFUSED_STORAGE] += isinstance(error, StorageFault)
             self.close()
             return False
         if unsent or wire.unsent:
-            self._begin_known(target, fields)
+            self._begin_known(answer.target, answer.fields)
             found.users += 1
-            answer = Answer(response, found, Outcome.MEMORY)
-            self._send_on(answer, head, len(head) + length - unsent)
+            sent = len(head) + length - unsent
+            self._send_on(Answer(response, found, Outcome.MEMORY), head, sent)
             return False
-        self._since = now
+        self._since = host.now
         self._ordinal += 1
-        if teller is not None:
-            teller.requests.countdown -= 1
         hot.count(found, length)
         if not hot.until_timed:
             hot.time(int((host.clock() - began_at) * 1e6))

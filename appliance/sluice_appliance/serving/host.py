@@ -7,7 +7,7 @@ from sluice_appliance.serving.answering import Answerer
 from sluice_appliance.serving.cache_status import Outcome
 from sluice_appliance.serving.cold_reads import ColdReads
 from sluice_appliance.serving.events import Poller, Watched
-from sluice_appliance.serving.hot import HotTally
+from sluice_appliance.serving.hot import Hot
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.memo import HeadMemo
 from sluice_appliance.serving.telling import Teller
@@ -38,7 +38,7 @@ class Host(Protocol):
     memo: HeadMemo
     answerer: Answerer
     cold_reads: ColdReads
-    hot: HotTally
+    hot: Hot
     teller: Teller | None
     limits: Limits
     row: "memoryview[int]"

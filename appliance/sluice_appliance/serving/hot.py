@@ -1,29 +1,65 @@
-"""What a worker counts of requests for hot objects: plain numbers, added to the shared cells four times a
-second. An addition to shared memory costs 0.1 us, and such a request would pay ten of them.
+"""Answers to requests that come again and again, and what a worker counts of them.
 
-What was not added yet when a worker is killed is lost: a quarter of a second of counts.
+Players of one make that ask for the same piece send the same bytes. So an answer that needs nothing but
+memory is kept by the very bytes of its request for a moment, and a request that finds it pays one
+look-up. It is counted in plain numbers, added to the shared cells four times a second: an addition to
+shared memory costs 0.1 us, and such a request would pay ten of them. What was not added yet when a
+worker is killed is lost: a quarter of a second of counts.
 """
 
 from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sluice_appliance.serving import tally
+from sluice_appliance.serving.answers import Response
 from sluice_appliance.serving.objects import OpenObject
 
+# Bodies to here are sent in one go; of a longer one a client seldom takes all at once.
+HOT_BYTES_MAX = 1024 * 1024
+# How long an answer is kept: as long as the worker's clock stands still. Then all that it stands on is
+# looked at again: the token, the file, the pages.
+HOT_S = 0.25
+ANSWERS_MAX = 1024
+# Bodies to here are copied once and kept with their answer: a copy less for each request.
+KEPT_BYTES_MAX = 8 * 1024
 # The time to first byte is taken of one hot request in so many, and counts for all of them.
 TIMED_EVERY = 16
 
 
-class HotTally:
-    """Of one worker."""
+@dataclass(frozen=True, slots=True)
+class HotAnswer:
+    """All that a request came to that is sent from memory. It holds while `found` is open."""
 
-    __slots__ = ("_row", "_touched", "requests", "sent_bytes", "until_timed")
+    until: float
+    found: OpenObject
+    response: Response
+    head: bytes
+    # Head and body, where the body is small.
+    whole: bytes
+    # What was asked.
+    target: bytes
+    fields: Mapping[bytes, bytes]
+
+
+class Hot:
+    """Of one worker. `answers` are looked up by the bytes of a request."""
+
+    __slots__ = ("_row", "_touched", "answers", "requests", "sent_bytes", "until_timed")
 
     def __init__(self, row: "memoryview[int]") -> None:
         self._row = row
         self._touched: dict[OpenObject, None] = {}
+        self.answers: dict[bytes, HotAnswer] = {}
         self.requests = 0
         self.sent_bytes = 0
         self.until_timed = TIMED_EVERY
+
+    def keep(self, data: bytes, answer: HotAnswer) -> None:
+        """Until all are forgotten, the next time that there are too many."""
+        if len(self.answers) >= ANSWERS_MAX:
+            self.answers.clear()
+        self.answers[data] = answer
 
     def count(self, found: OpenObject, sent_bytes: int) -> None:
         """A request for `found` was answered with so much of it."""

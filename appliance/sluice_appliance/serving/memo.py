@@ -26,6 +26,7 @@ _PASSING = frozenset(CMCD_FIELDS)
 _QUERY = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@/?%-]*")
 
 Fields = Mapping[bytes, bytes]
+Recalled = tuple[bytes, Fields]
 
 
 class HeadMemo:
@@ -35,7 +36,7 @@ class HeadMemo:
         self._young: dict[bytes, Fields] = {}
         self._old: dict[bytes, Fields] = {}
 
-    def recall(self, data: bytes) -> tuple[bytes, Fields] | None:
+    def recall(self, data: bytes) -> Recalled | None:
         """The target and fields of the one request that `data` is, if its block is known."""
         # The parser reads past further spaces behind a target: they are none of it.
         target_end = data.find(b" ", 4)

@@ -80,11 +80,12 @@ class OpenObject:
         self._popularity.hits[self.slot] += hits
         self._popularity.sent_bytes[self.slot] += sent_bytes
 
-    def body(self) -> memoryview:
-        """The whole file mapped: what is copied or ciphered is taken from the page cache itself."""
+    def piece(self, offset: int, length: int) -> memoryview:
+        """Of the body, mapped: what is copied or ciphered is taken from the page cache itself."""
         if self._map is None:
             self._map = memoryview(mmap.mmap(self.fd, 0, prot=mmap.PROT_READ))
-        return self._map
+        start = BODY_OFFSET + offset
+        return self._map[start : start + length]
 
     def release(self) -> None:
         self.users -= 1
@@ -122,20 +123,24 @@ class OpenObjects:
         self._row = row
         self._popularity = popularity
         self._residency = residency
-        # By target, without query. To be read by who knows that `FRESH_S` holds.
-        self.opened: OrderedDict[bytes, OpenObject] = OrderedDict()
+        self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
 
     def find(self, target: bytes, now: float) -> OpenObject | Response | Cold:
         """The object, not yet acquired; the refusal to send; or what must be done first."""
         if b"?" in target:
             target = target.partition(b"?")[0]
-        found = self.opened.get(target)
+        found = self._open.get(target)
         if found is not None:
             if now - found.checked_at < FRESH_S or _is_current(found, now):
-                self.opened.move_to_end(target)
+                self._open.move_to_end(target)
                 return found
             self._forget(target)
         return self._open_anew(target, now)
+
+    def find_open(self, target: bytes, now: float) -> OpenObject | None:
+        """An object that is open and was looked at of late; None says nothing of it."""
+        found = self._open.get(target)
+        return None if found is None or now - found.checked_at >= FRESH_S else found
 
     def _open_anew(self, target: bytes, now: float) -> OpenObject | Response | Cold:
         key = read_target(target)
@@ -160,17 +165,17 @@ class OpenObjects:
         found.checked_at = now
         found.count_in(self._popularity, key)
         self._row[tally.OPEN_FILES] += 1
-        if target in self.opened:
+        if target in self._open:
             self._forget(target)
-        self.opened[target] = found
-        if len(self.opened) > self._capacity:
-            self._forget(next(iter(self.opened)))
+        self._open[target] = found
+        if len(self._open) > self._capacity:
+            self._forget(next(iter(self._open)))
 
     def _forget(self, target: bytes) -> None:
-        self.opened.pop(target).release()
+        self._open.pop(target).release()
 
     def close(self) -> None:
-        for target in list(self.opened):
+        for target in list(self._open):
             self._forget(target)
 
 

@@ -46,8 +46,8 @@ ffi.cdef(
     const char *SSL_get_version(const SSL *);
     int SSL_session_reused(const SSL *);
     BIO *SSL_get_wbio(const SSL *);
-    BIO *BIO_new(const void *);
-    const void *BIO_s_mem(void);
+    int BIO_new_bio_pair(BIO **, size_t, BIO **, size_t);
+    int BIO_nread(BIO *, char **, int);
     BIO *BIO_new_socket(int, int);
     int BIO_up_ref(BIO *);
     long BIO_ctrl(BIO *, int, long, void *);
@@ -80,9 +80,10 @@ _NO_COMPRESSION = 1 << 17
 _NO_RENEGOTIATION = 1 << 30
 _IGNORE_UNEXPECTED_EOF = 1 << 7
 _ENABLE_KTLS = 1 << 3
-_BIO_RESET, _BIO_INFO = 1, 3
 _BIO_GET_KTLS_SEND = 73
 _PEM = 1
+# More than is ever ciphered between two sends.
+RECORDS_BYTES = 128 * 1024
 # A name, a key to seal with and a key to sign with, as OpenSSL has laid them out.
 TICKET_KEYS_BYTES = 80
 _ALPN_OK, _ALPN_NOACK = 0, 3
@@ -141,22 +142,24 @@ class Context:
 
 
 class Records:
-    """What is ciphered and not yet sent, in memory. It is empty between two calls of one wire's, so that
-    one serves all connections of a worker."""
+    """What is ciphered and not yet sent, in memory: the two ends of a pipe. It is empty between two calls
+    of one wire's, so that one serves all connections of a worker; and begins at its beginning again
+    when it was emptied, so that what it holds is in one piece."""
 
-    __slots__ = ("_at", "handle")
+    __slots__ = ("_at", "_out", "into")
 
     def __init__(self) -> None:
-        self.handle = crypto.BIO_new(crypto.BIO_s_mem())
+        ends = ffi.new("BIO *[2]")
+        made = crypto.BIO_new_bio_pair(ends, RECORDS_BYTES, ends + 1, 1)
+        assert made == 1, "no memory for a pipe"
+        # Where OpenSSL writes; a memory BIO would be wiped whole each time it is emptied.
+        self.into, self._out = ends[0], ends[1]
         self._at = ffi.new("char **")
 
-    def pending(self) -> Any:
-        """As they stand there: to be sent or copied before they are dropped."""
-        length = crypto.BIO_ctrl(self.handle, _BIO_INFO, 0, self._at)
+    def take(self) -> Any:
+        """All of them, as they stand there: to be sent or copied before anything else is ciphered."""
+        length = crypto.BIO_nread(self._out, self._at, RECORDS_BYTES)
         return ffi.buffer(self._at[0], length) if length > 0 else b""
-
-    def drop(self) -> None:
-        crypto.BIO_ctrl(self.handle, _BIO_RESET, 0, ffi.NULL)
 
 
 def new_connection(context: Context, fd: int) -> Any:
@@ -164,7 +167,7 @@ def new_connection(context: Context, fd: int) -> Any:
     connection = ffi.gc(ssl.SSL_new(context.handle), ssl.SSL_free)
     ssl.SSL_set_accept_state(connection)
     incoming = crypto.BIO_new_socket(fd, 0)
-    outgoing = incoming if context.kernel else context.records.handle
+    outgoing = incoming if context.kernel else context.records.into
     # `SSL_set_bio` takes over one reference to each; to one where both are the same.
     if not context.kernel:
         crypto.BIO_up_ref(outgoing)

@@ -20,7 +20,6 @@ from sluice_appliance.serving.openssl import TICKET_KEYS_BYTES, Context, TlsFile
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.tcp_path import follow
 from sluice_appliance.serving.wire import RECEIVE_BYTES, send_file
-from sluice_appliance.store.layout import BODY_OFFSET
 
 __all__ = [
     "TICKET_KEYS_BYTES",
@@ -97,7 +96,8 @@ class TlsWire:
     def receive(self, size_max: int) -> bytes:
         size = ssl.SSL_read(self._connection, _received, min(size_max, RECEIVE_BYTES))
         if size > 0:
-            return bytes(_received_view[:size])
+            received: bytes = _received_view[:size]
+            return received
         if ssl.SSL_get_error(self._connection, size) == openssl.ZERO_RETURN:
             return b""
         self._expect_want(size)
@@ -106,8 +106,9 @@ class TlsWire:
         raise BlockingIOError
 
     def drained(self, received_bytes: int) -> bool:
-        # Records beyond the one that was read may wait in OpenSSL, and no event tells of them.
-        return False
+        # OpenSSL takes what the socket has, up to a record and some: where none of it is left, and it was
+        # not that much, the socket has no more. (A client that fills it to the byte waits for itself.)
+        return received_bytes < _RECORD_BYTES and not ssl.SSL_has_pending(self._connection)
 
     def send(self, data: bytes, *, more: bool) -> int:
         if not self.flush():
@@ -119,9 +120,8 @@ class TlsWire:
             return send_file(self.fd, source, offset, length)
         if not self.flush():
             return 0
-        start = BODY_OFFSET + offset
         length = min(length, PIECE_BYTES)
-        return self._write(ffi.from_buffer(source.body()[start : start + length]), length)
+        return self._write(ffi.from_buffer(source.piece(offset, length)), length)
 
     def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
         if self.in_kernel:
@@ -131,13 +131,11 @@ class TlsWire:
             return 0
         # A head and the beginning of its body share a record.
         of_body = max(0, min(length, _RECORD_BYTES - len(head)))
-        start = BODY_OFFSET + offset
         length = min(length, PIECE_BYTES)
-        body = source.body()
-        first = head + body[start : start + of_body]
+        first = head + source.piece(offset, of_body)
         ssl.SSL_write(self._connection, first, len(first))
         if of_body < length:
-            rest = body[start + of_body : start + length]
+            rest = source.piece(offset + of_body, length - of_body)
             ssl.SSL_write(self._connection, ffi.from_buffer(rest), length - of_body)
         self._send_records()
         return len(head) + max(of_body, length)
@@ -179,20 +177,15 @@ class TlsWire:
         """What was ciphered goes to the socket; what it does not take now is kept for `flush`."""
         if self._context.kernel:
             return
-        records = self._context.records
-        waiting = records.pending()
-        if not waiting:
+        records = self._context.records.take()
+        if not records:
             return
-        try:
-            sent = self._socket.send(waiting) if not self._left else 0
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            records.drop()
-            raise
-        if sent < len(waiting):
-            self._left += waiting[sent:]
-        records.drop()
+        sent = 0
+        if not self._left:
+            with suppress(BlockingIOError):
+                sent = self._socket.send(records)
+        if sent < len(records):
+            self._left += records[sent:]
 
     def _expect_want(self, result: int) -> None:
         """Raises TlsGone for anything but "not now"."""

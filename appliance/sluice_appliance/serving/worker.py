@@ -20,7 +20,7 @@ from sluice_appliance.serving.concurrency import ConcurrencyLimiter
 from sluice_appliance.serving.connection import Connection
 from sluice_appliance.serving.events import Loop, Poller
 from sluice_appliance.serving.host import Client, Tails
-from sluice_appliance.serving.hot import HotTally
+from sluice_appliance.serving.hot import Hot
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.memo import HeadMemo
 from sluice_appliance.serving.objects import OpenObjects
@@ -76,7 +76,7 @@ class Worker:
         self.poller = Poller(loop, self._failed)
         self.tails: Mapping[Outcome, Tails] = {}
         self.hot_tail = b""
-        self.hot = HotTally(row)
+        self.hot = Hot(row)
         residency = Residency()
         ahead = ReadAhead(row, loop.call_soon_threadsafe, clock, residency=residency)
         self.cold_reads = ColdReads(ahead, ConcurrencyLimiter(self.now), clock)
@@ -126,6 +126,7 @@ class Worker:
     async def _drain(self) -> None:
         """Lets responses that were begun end, and clients learn that they should go, within bound."""
         self.draining = self.answerer.draining = True
+        self.hot.answers.clear()
         for client in list(self._clients):
             client.check()
         with suppress(TimeoutError):

@@ -68,7 +68,7 @@ class ForgetfulObjects(OpenObjects):
     """Opens an object for each request."""
 
     def find(self, target: bytes, now: float) -> OpenObject | Response | Cold:
-        if target in self.opened:
+        if target in self._open:
             self._forget(target)
         return super().find(target, now)
 

@@ -21,7 +21,7 @@ from sluice_appliance.serving.concurrency import ConcurrencyLimiter
 from sluice_appliance.serving.connection import Connection
 from sluice_appliance.serving.events import Poller
 from sluice_appliance.serving.host import Client, Tails
-from sluice_appliance.serving.hot import HotTally
+from sluice_appliance.serving.hot import Hot
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.memo import HeadMemo
 from sluice_appliance.serving.objects import OpenObject, OpenObjects
@@ -109,7 +109,7 @@ class IdleHost:
         self.poller = cast(Poller, IdleEvents())
         self.memo = HeadMemo()
         popularity = Popularity(1).claim()
-        self.hot = HotTally(self.row)
+        self.hot = Hot(self.row)
         residency = Residency()
         self.ahead = ReadAhead(self.row, lambda call: call(), lambda: 1.0, residency=residency)
         self.cold_reads = ColdReads(self.ahead, ConcurrencyLimiter(1.0), lambda: 1.0)
