@@ -96,6 +96,9 @@ class TlsWire:
     def receive(self, size_max: int) -> bytes:
         size = ssl.SSL_read(self._connection, _received, min(size_max, RECEIVE_BYTES))
         if size > 0:
+            if self.tls != "TLSv1.3":
+                # A refusal to negotiate again, which came before what was read: for no other connection.
+                self._send_records()
             received: bytes = _received_view[:size]
             return received
         if ssl.SSL_get_error(self._connection, size) == openssl.ZERO_RETURN:
@@ -154,16 +157,21 @@ class TlsWire:
         return follow(self._socket, bound_bytes)
 
     def finish(self) -> None:
-        # Sends our close_notify; the peer's answer, which this also asks for, is not waited for.
-        ssl.SSL_shutdown(self._connection)
-        openssl.crypto.ERR_clear_error()
-        with suppress(BlockingIOError):
-            self._send_records()
+        self._say_end()
         self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._say_end()
         self._connection = None
         self._socket.close()
+
+    def _say_end(self) -> None:
+        """RFC 8446, 6.1: "Each party MUST send a "close_notify" alert before closing its write side of the
+        connection". The peer's, which this also asks for, is not waited for."""
+        ssl.SSL_shutdown(self._connection)
+        openssl.crypto.ERR_clear_error()
+        self._send_records()
 
     def _write(self, data: Any, length: int) -> int:
         written: int = ssl.SSL_write(self._connection, data, length)
