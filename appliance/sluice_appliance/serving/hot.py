@@ -9,7 +9,7 @@ worker is killed is lost: a quarter of a second of counts.
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answers import Response
@@ -27,8 +27,7 @@ KEPT_BYTES_MAX = 8 * 1024
 TIMED_EVERY = 16
 
 
-@dataclass(frozen=True, slots=True)
-class HotAnswer:
+class HotAnswer(NamedTuple):
     """All that a request came to that is sent from memory. It holds while `found` is open."""
 
     until: float

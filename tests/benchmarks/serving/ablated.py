@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from sluice_appliance.metrics import serving_counters
 from sluice_appliance.serving import main as worker_process
-from sluice_appliance.serving import tls, worker
+from sluice_appliance.serving import pool, tls, worker
+from sluice_appliance.serving.hot import Hot, HotAnswer
 from sluice_appliance.serving.memo import Fields, HeadMemo
 from sluice_appliance.serving.objects import Cold, OpenObject, OpenObjects
 from sluice_appliance.serving.pool import ServingPool
@@ -24,7 +25,9 @@ from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.read_ahead import ReadAhead, Source
 from sluice_appliance.serving.request import Response
 from sluice_appliance.serving.settings import ServingSettings
-from sluice_appliance.serving.wire import PlainWire
+from sluice_appliance.serving.tcp_path import bound_unsent
+from sluice_appliance.serving.unsent import FLOOR_BYTES
+from sluice_appliance.serving.wire import TOGETHER_BYTES_MAX, PlainWire, send_file
 from sluice_appliance.store.layout import BODY_OFFSET
 from sluice_runtime.addresses import parse_address
 from sluice_runtime.lifecycle import ProcessSpec, stop_signals
@@ -40,32 +43,51 @@ class CopyingWire(PlainWire):
 
     __slots__ = ()
 
+    def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+        if length <= TOGETHER_BYTES_MAX:
+            return super().send_with_body(head, source, offset, length)
+        sent = self.send(head, more=True)
+        return sent + self.send_body(source, offset, length) if sent == len(head) else sent
+
     def send_body(self, source: OpenObject, offset: int, length: int) -> int:
         body = os.pread(source.fd, min(length, _COPY_BYTES), BODY_OFFSET + offset)
-        return super().send(body, more=False)
-
-
-class ImpatientWire(PlainWire):
-    """Head and body leave by calls, and packets, of their own."""
-
-    __slots__ = ()
-
-    together_bytes_max = 0
-
-    def send(self, data: bytes, *, more: bool) -> int:
-        return super().send(data, more=False)
+        return self.send(body, more=False)
 
 
 class SeparateWire(PlainWire):
     """Head and body leave by a call each, MSG_MORE between them, at every size."""
 
     __slots__ = ()
+    _more = True
 
-    together_bytes_max = 0
+    def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+        sent = self.send(head, more=self._more)
+        if sent < len(head):
+            return sent
+        return sent + send_file(self.fd, source, offset, length)
+
+
+class ImpatientWire(SeparateWire):
+    """Head and body leave by calls, and packets, of their own."""
+
+    __slots__ = ()
+    _more = False
+
+
+class ForgetfulHot(Hot):
+    """Keeps no answer."""
+
+    __slots__ = ()
+
+    def keep(self, data: bytes, answer: HotAnswer) -> None:
+        pass
 
 
 class ForgetfulObjects(OpenObjects):
     """Opens an object for each request."""
+
+    def find_open(self, target: bytes, now: float) -> OpenObject | None:
+        return None
 
     def find(self, target: bytes, now: float) -> OpenObject | Response | Cold:
         if target in self._open:
@@ -105,6 +127,10 @@ PARTS = {
     "MSG_MORE": Part(worker, "PlainWire", ImpatientWire),
     "head-with-body": Part(worker, "PlainWire", SeparateWire),
     "open-file-cache": Part(worker, "OpenObjects", ForgetfulObjects),
+    "kept-answers": Part(worker, "Hot", ForgetfulHot),
+    "small-buffers": Part(
+        pool, "bound_listener", lambda listener: bound_unsent(listener, FLOOR_BYTES)
+    ),
     "head-memo": Part(worker, "HeadMemo", ForgetfulMemo),
     "uvloop": Part(worker_process, "uvloop", SimpleNamespace(run=asyncio.run)),
     "read-ahead": Part(worker, "ReadAhead", BlindReadAhead, cold=True),
@@ -127,17 +153,23 @@ class AblatedPool(ServingPool):
 def main() -> None:
     if sys.argv[1] == _AS_WORKER:
         _, _, name, *handed_over = sys.argv
-        part = PARTS[name]
-        assert hasattr(part.where, part.name), f"{part.where} has no {part.name} to do without"
-        setattr(part.where, part.name, part.plainer)
+        _take_out(name)
         sys.argv[1:] = handed_over
         worker_process.main()
     else:
         _serve(_arguments())
 
 
+def _take_out(name: str) -> None:
+    part = PARTS[name]
+    assert hasattr(part.where, part.name), f"{part.where} has no {part.name} to do without"
+    setattr(part.where, part.name, part.plainer)
+
+
 def _serve(arguments: argparse.Namespace) -> None:
-    pool = AblatedPool(
+    # Some parts are the pool's: the sockets.
+    _take_out(arguments.part)
+    ablated = AblatedPool(
         ServingSettings(
             store=arguments.store,
             tls_certificate=arguments.tls_cert,
@@ -148,9 +180,9 @@ def _serve(arguments: argparse.Namespace) -> None:
         serving_counters(1),
         Popularity(2),
     )
-    pool.part = arguments.part
-    pool.bind()
-    asyncio.run(_until_told(pool.run))
+    ablated.part = arguments.part
+    ablated.bind()
+    asyncio.run(_until_told(ablated.run))
 
 
 async def _until_told(run: Callable[[], Any]) -> None:
