@@ -93,6 +93,28 @@ def test_requests_that_came_in_one_record_are_all_answered(served: Served, files
             assert read_response(client)[2] == BODY[i : i + 10]
 
 
+def test_a_client_with_two_requests_on_the_way_may_be_slow_to_take_the_second_answer(
+    served: Served, files: TlsFiles
+) -> None:
+    """Each in a record of its own, both there at once: the first is answered in one go, the second stalls."""
+    small = b"GET /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9\r\n\r\n"
+    large = b"GET /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\n\r\n"
+    with closing(secure(served, files, ssl.TLSVersion.TLSv1_3)) as client:
+        for request, body in ((large, BODY), (large, BODY), (small, BODY[:10])):
+            client.sendall(request)
+            assert read_response(client)[2] == body
+        stalls = served.counters()["sluice_appliance_send_stalls_total"]
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        client.sendall(small)
+        client.sendall(large)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        eventually(
+            lambda: served.counters()["sluice_appliance_send_stalls_total"] > stalls, "a stall"
+        )
+        assert read_response(client)[2] == BODY[:10]
+        assert read_response(client)[2] == BODY
+
+
 def test_the_end_is_told_apart_from_a_cut(served: Served, files: TlsFiles) -> None:
     with closing(secure(served, files, ssl.TLSVersion.TLSv1_3)) as client:
         client.sendall(b"GET /absent HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
