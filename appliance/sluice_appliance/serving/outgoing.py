@@ -116,7 +116,6 @@ class Outgoing:
         """It has ended, whole or broken off."""
         host, answer, source = self._host, self._answer, self._source
         row = host.row
-        row[tally.BODY_BYTES] += self.sent_bytes
         ttfb_us = 0
         if self._first_byte_at:
             ttfb_us = max(0, int((self._first_byte_at - self._began_at) * 1e6))
@@ -196,6 +195,7 @@ class Outgoing:
             self._offset += of_body
             self._length -= of_body
             self.sent_bytes += of_body
+            self._host.row[tally.BODY_BYTES] += of_body
 
     def _exchange(
         self, asked: Asked, client: str, ordinal: int, size_bytes: int, ttfb_us: int
