@@ -389,7 +389,7 @@ class Connection:
                 # Nobody may wait any more: it asks again at the next tick.
                 self._starved = self._waiting is None
             case Progress.TURN:
-                self._host.poller.later(self._run)
+                self._host.poller.later(self)
             case Progress.STALLED:
                 pass
         return 0

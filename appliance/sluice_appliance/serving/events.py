@@ -7,7 +7,6 @@ about 0.2 us against 1.5 us for a callback of uvloop's; one `epoll_wait` brings 
 """
 
 import select
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -46,7 +45,8 @@ class Poller:
         self._on_failure = on_failure
         self._epoll = select.epoll()
         self._owners: dict[int, Watched] = {}
-        self._later: deque[Callable[[], None]] = deque()
+        # A set in order of arrival: an owner that waits waits once.
+        self._later: dict[Watched, None] = {}
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def watch(self, fd: int, owner: Watched) -> None:
@@ -60,11 +60,11 @@ class Poller:
         """Before a descriptor is closed, which is what ends its registration."""
         self._owners.pop(fd, None)
 
-    def later(self, resume: Callable[[], None]) -> None:
-        """Calls `resume` once others had their turn: for an owner that stops though it could go on."""
+    def later(self, owner: Watched) -> None:
+        """Tells it that it can send, once others had their turn: it stops though it could go on."""
         if not self._later:
             self._loop.call_soon(self._turn)
-        self._later.append(resume)
+        self._later[owner] = None
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
@@ -78,20 +78,22 @@ class Poller:
             events = self._epoll.poll(0, BATCH)
             for fd, mask in events:
                 owner = owners.get(fd)
-                if owner is None:
-                    continue
-                try:
-                    owner.on_event(mask)
-                except Exception as error:
-                    owner.close()
-                    self._on_failure(error)
+                if owner is not None:
+                    self._tell(owner, mask)
             if not self._resume() and not events:
                 return
         self._loop.call_soon(self._turn)
 
     def _resume(self) -> bool:
-        """Calls those that waited for others, each once; those who wait again wait for the next round."""
-        resumed = len(self._later)
-        for _ in range(resumed):
-            self._later.popleft()()
-        return resumed > 0
+        """Tells those that waited for others, each once; those who wait again wait for the next round."""
+        resumed, self._later = self._later, {}
+        for owner in resumed:
+            self._tell(owner, select.EPOLLOUT)
+        return bool(resumed)
+
+    def _tell(self, owner: Watched, mask: int) -> None:
+        try:
+            owner.on_event(mask)
+        except Exception as error:
+            owner.close()
+            self._on_failure(error)

@@ -120,18 +120,27 @@ class ByHand:
         session: ssl.SSLSession | None = None,
     ) -> "SecureClient":
         """The same over TLS, its handshake done."""
-        assert self.context is not None, "a worker without TLS"
-        near, far = self._pair(receive_buffer_bytes, send_buffer_bytes)
-        self.worker._clients.add(Handshake(self.worker, far, self.context, "127.0.0.1"))
+        near = self.expect_handshake(receive_buffer_bytes, send_buffer_bytes)
         secured = SecureClient(near, self.loop, client, session)
         secured.shake_hands()
         return secured
+
+    def expect_handshake(
+        self, receive_buffer_bytes: int = 0, send_buffer_bytes: int = 0
+    ) -> socket.socket:
+        """The client's end of a connection of which a handshake is expected."""
+        assert self.context is not None, "a worker without TLS"
+        near, far = self._pair(receive_buffer_bytes, send_buffer_bytes)
+        self.worker._clients.add(Handshake(self.worker, far, self.context, "127.0.0.1"))
+        return near
 
     def _pair(self, receive_bytes: int, send_bytes: int) -> tuple[socket.socket, socket.socket]:
         near = socket.socket()
         if receive_bytes:
             near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         near.connect(self.listener.getsockname())
+        # What is sent is there at the next turn.
+        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         near.setblocking(False)
         far, _ = self.listener.accept()
         far.setblocking(False)
