@@ -47,6 +47,8 @@ class Poller:
         self._owners: dict[int, Watched] = {}
         # A set in order of arrival: an owner that waits waits once.
         self._later: dict[Watched, None] = {}
+        # The loop was asked for a turn, and once is enough.
+        self._called = False
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def watch(self, fd: int, owner: Watched) -> None:
@@ -62,9 +64,8 @@ class Poller:
 
     def later(self, owner: Watched) -> None:
         """Tells it that it can send, once others had their turn: it stops though it could go on."""
-        if not self._later:
-            self._loop.call_soon(self._turn)
         self._later[owner] = None
+        self._call()
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
@@ -82,7 +83,16 @@ class Poller:
                     self._tell(owner, mask)
             if not self._resume() and not events:
                 return
-        self._loop.call_soon(self._turn)
+        self._call()
+
+    def _call(self) -> None:
+        if not self._called:
+            self._called = True
+            self._loop.call_soon(self._called_turn)
+
+    def _called_turn(self) -> None:
+        self._called = False
+        self._turn()
 
     def _resume(self) -> bool:
         """Tells those that waited for others, each once; those who wait again wait for the next round."""
