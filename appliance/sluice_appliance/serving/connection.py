@@ -189,13 +189,15 @@ class Connection:
                 return False
             host.hot.keep(data, answer)
         teller = host.teller
+        if teller is not None and teller.requests.countdown == 1:
+            self._begin_known(answer.target, answer.fields)
+            return False
+        if not self._send_hot(answer):
+            return False
         if teller is not None:
-            if teller.requests.countdown == 1:
-                self._begin_known(answer.target, answer.fields)
-                return False
             teller.requests.countdown -= 1
         # What else has come is read by `_run`, and its answer may have to wait for the client.
-        self._idle = self._send_hot(answer) and not self._readable
+        self._idle = not self._readable
         return self._idle
 
     def _send_hot(self, answer: HotAnswer) -> bool:
@@ -217,11 +219,13 @@ class Connection:
                     break
                 unsent -= sent
         except (OSError, StorageFault) as error:
-            self._host.row[tally.REFUSED_STORAGE] += isinstance(error, StorageFault)
+            self._begin_known(answer.target, answer.fields)
+            host.row[tally.REFUSED_STORAGE] += isinstance(error, StorageFault)
             self.close()
             return False
         if unsent or wire.unsent:
             self._begin_known(answer.target, answer.fields)
+            host.row[tally.RESPONSES_2XX] += 1
             found.users += 1
             sent = len(head) + length - unsent
             self._send_on(Answer(response, found, Outcome.MEMORY), head, sent)
@@ -306,6 +310,7 @@ class Connection:
 
     def _begin(self, asked: Asked) -> None:
         self._began_at = self._host.clock()
+        self._since = self._host.now
         self._from_disk = False
         self._ordinal += 1
         self._asked = asked

@@ -80,7 +80,7 @@ class Poller:
             for fd, mask in events:
                 owner = owners.get(fd)
                 if owner is not None:
-                    self._tell(owner, mask)
+                    self.tell(owner, mask)
             if not self._resume() and not events:
                 return
         self._call()
@@ -98,10 +98,11 @@ class Poller:
         """Tells those that waited for others, each once; those who wait again wait for the next round."""
         resumed, self._later = self._later, {}
         for owner in resumed:
-            self._tell(owner, select.EPOLLOUT)
+            self.tell(owner, select.EPOLLOUT)
         return bool(resumed)
 
-    def _tell(self, owner: Watched, mask: int) -> None:
+    def tell(self, owner: Watched, mask: int) -> None:
+        """Ends it where it raises."""
         try:
             owner.on_event(mask)
         except Exception as error:

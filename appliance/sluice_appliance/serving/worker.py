@@ -128,15 +128,19 @@ class Worker:
 
     async def _drain(self) -> None:
         """Lets responses that were begun end, and clients learn that they should go, within bound."""
-        self.draining = self.answerer.draining = True
-        self.hot.answers.clear()
-        for client in list(self._clients):
-            client.check()
+        self._begin_draining()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.limits.drain_s):
                 while self._clients:
                     self._emptied.clear()
                     await self._emptied.wait()
+
+    def _begin_draining(self) -> None:
+        self.draining = self.answerer.draining = True
+        # Those that are kept say that their clients may stay.
+        self.hot.answers.clear()
+        for client in list(self._clients):
+            self._check(client)
 
     def gone(self, client: Client) -> None:
         self._clients.discard(client)
@@ -151,7 +155,7 @@ class Worker:
         connection = Connection(self, handshake.wire, handshake.client)
         self._clients.add(connection)
         # The first request may have come with the end of the handshake: no event tells of it any more.
-        connection.on_event(EPOLLIN | EPOLLOUT)
+        self.poller.tell(connection, EPOLLIN | EPOLLOUT)
 
     def _failed(self, error: Exception) -> None:
         """A connection met with a fault of ours and was closed."""
@@ -230,7 +234,14 @@ class Worker:
         for _ in range(min(CHECKS_MAX, len(self._to_check))):
             client = self._to_check.pop()
             if client in self._clients:
-                client.check()
+                self._check(client)
+
+    def _check(self, client: Client) -> None:
+        try:
+            client.check()
+        except Exception as error:
+            client.close()
+            self._failed(error)
 
     def _renew_tails(self) -> None:
         date = b"Date: " + formatdate(self._wall_clock(), usegmt=True).encode() + b"\r\n"

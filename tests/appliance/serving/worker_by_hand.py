@@ -92,11 +92,11 @@ class ByHand:
         self.clock_s += seconds
         self.wall_clock_s += seconds
         self.worker.now = self.clock_s
-        for client in list(self.worker._clients):
-            client.check()
+        self.worker._renew_tails()
+        self.worker._check_some()
 
     def drain(self) -> None:
-        self.worker.draining = self.worker.answerer.draining = True
+        self.worker._begin_draining()
 
     def counts(self, cell: int) -> int:
         self.worker.hot.flush()
