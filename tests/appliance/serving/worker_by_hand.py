@@ -85,6 +85,8 @@ class ByHand:
             clock=lambda: self.clock_s,
             wall_clock=lambda: self.wall_clock_s,
         )
+        # In place of the event loop's own handler.
+        self.worker._failed = self.failures.append  # type: ignore[assignment, method-assign]
         self.worker.poller._on_failure = self.failures.append
 
     def pass_time(self, seconds: float) -> None:
