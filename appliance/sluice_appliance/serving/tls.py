@@ -66,7 +66,7 @@ class TlsWire:
         self._context = context
         self.fd = accepted.fileno()
         self._connection: Any = openssl.new_connection(context, self.fd)
-        # Ciphered, and not taken by the socket yet.
+        # Ciphered, and not taken by the socket yet; where OpenSSL writes to the socket, not ciphered.
         self._left = b""
         self.in_kernel = False
         self.tls = ""
@@ -127,11 +127,11 @@ class TlsWire:
         return self._write(ffi.from_buffer(source.piece(offset, length)), length)
 
     def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
-        if self.in_kernel:
-            sent = self._write(head, len(head))
-            return sent + (send_file(self.fd, source, offset, length) if sent else 0)
         if not self.flush():
             return 0
+        if self._context.kernel:
+            sent = self._write(head, len(head))
+            return sent if self._left else sent + self.send_body(source, offset, length)
         # A head and the beginning of its body share a record.
         of_body = max(0, min(length, _RECORD_BYTES - len(head)))
         length = min(length, PIECE_BYTES)
@@ -145,6 +145,8 @@ class TlsWire:
 
     def flush(self) -> bool:
         """Whether everything that was ciphered has been taken."""
+        if self._context.kernel:
+            return not self._left or self._write_again()
         while self._left:
             try:
                 sent = self._socket.send(self._left)
@@ -177,9 +179,19 @@ class TlsWire:
         written: int = ssl.SSL_write(self._connection, data, length)
         if written <= 0:
             self._expect_want(written)
-            return 0
+            # Straight to the socket, which takes no more. What OpenSSL has begun with it must be given again.
+            self._left = data if isinstance(data, bytes) else bytes(ffi.buffer(data, length))
+            return length
         self._send_records()
         return written
+
+    def _write_again(self) -> bool:
+        written = ssl.SSL_write(self._connection, self._left, len(self._left))
+        if written <= 0:
+            self._expect_want(written)
+            return False
+        self._left = b""
+        return True
 
     def _send_records(self) -> None:
         """What was ciphered goes to the socket; what it does not take now is kept for `flush`."""

@@ -26,9 +26,17 @@ def put_bodies(root: Path) -> Path:
 class Clients:
     """Connects over the wire that a test is about."""
 
-    def __init__(self, served: ByHand, wire: str, files: TlsFiles) -> None:
+    def __init__(
+        self,
+        served: ByHand,
+        wire: str,
+        files: TlsFiles,
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    ) -> None:
         self.served = served
+        self.files = files
         self._context = ssl.create_default_context(cafile=str(files.certificate))
+        self._context.minimum_version = self._context.maximum_version = version
         self._secure = wire == "tls"
 
     def connect(self, *, receive_buffer_bytes: int = 0, send_buffer_bytes: int = 0) -> PlainClient:
