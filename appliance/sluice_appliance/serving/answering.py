@@ -133,7 +133,8 @@ class Answerer:
         if not length or asked.method == b"HEAD":
             outcome = Outcome.MEMORY if response.status < 400 else Outcome.REFUSED
             return Answer(response, None, outcome)
-        if not waited and now >= found.pages.all_until:
+        # Asked after a wait as well: that may have been for the opening, which brings no bytes.
+        if now >= found.pages.all_until:
             offset = response.offset
             if self._cold_reads.reach(found, offset, offset + length, now) == offset:
                 return self._begun(self._cold_reads.begin(found, offset, offset + length, wake))

@@ -32,6 +32,10 @@ class SlowDisk:
         is taken down."""
         self._group.take(pid)
 
+    def heal(self) -> None:
+        """From here on it is as quick to them as to others."""
+        self._group.limit(None)
+
     def evict(self) -> None:
         """Leaves nothing of its files in memory."""
         for path in self.path.rglob("*"):
@@ -87,12 +91,15 @@ class _Group:
         if version == 2 and "io" not in control.read_text().split():
             control.write_text("+io")
         self._path.mkdir()
-        number = f"{os.major(device)}:{os.minor(device)}"
-        if version == 2:
-            (self._path / "io.max").write_text(f"{number} rbps={BYTES_PER_S}")
+        self._number = f"{os.major(device)}:{os.minor(device)}"
+        self.limit(BYTES_PER_S)
+
+    def limit(self, bytes_per_s: int | None) -> None:
+        if self._version == 2:
+            (self._path / "io.max").write_text(f"{self._number} rbps={bytes_per_s or 'max'}")
         else:
             limit = self._path / "blkio.throttle.read_bps_device"
-            limit.write_text(f"{number} {BYTES_PER_S}")
+            limit.write_text(f"{self._number} {bytes_per_s or 0}")
 
     def take(self, pid: int) -> None:
         controller = "blkio" if self._version == 1 else ""
