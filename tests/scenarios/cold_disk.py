@@ -38,16 +38,22 @@ def put_cold_objects(store: Path, disk: SlowDisk, name: str, count: int) -> dict
         if len(digests) == count:
             break
         key = f"film/v1/{name}-{number}.mp4"
-        folder = Path(object_path(str(store), parse_key(key))).parent
-        if folder.exists() and not folder.is_symlink():
-            # The hot object's.
+        if not stand_on(disk.path, store, key):
+            # In the folder of the hot object.
             continue
-        there = disk.path / folder.name
-        if not folder.is_symlink():
-            there.mkdir()
-            folder.symlink_to(there)
         digests[f"/{key}"] = put_object(store, key, os.urandom(COLD_BYTES)).hex()
     return digests
+
+
+def stand_on(disk: Path, store: Path, key: str) -> bool:
+    """Lets the folder of an object stand on a disk; False where it stands elsewhere already."""
+    folder = Path(object_path(str(store), parse_key(key))).parent
+    if folder.exists():
+        return folder.is_symlink()
+    there = disk / folder.name
+    there.mkdir()
+    folder.symlink_to(there)
+    return True
 
 
 def part_cores(worker: int) -> None:

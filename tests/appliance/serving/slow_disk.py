@@ -60,20 +60,28 @@ def evict(path: Path) -> None:
 @contextmanager
 def slow_disk(folder: Path, *, size_bytes: int) -> Iterator[SlowDisk]:
     """Mounts one in a new folder, and takes it down again. Skips the test where that cannot be."""
+    with (
+        mounted(folder / "slow.img", folder / "slow", size_bytes=size_bytes) as path,
+        _throttled_group(os.stat(path).st_dev) as group,
+    ):
+        yield SlowDisk(path, group)
+
+
+@contextmanager
+def mounted(image: Path, path: Path, *options: str, size_bytes: int) -> Iterator[Path]:
+    """An ext4, made with `options`, in a file. Skips the test where that cannot be."""
     if os.geteuid() != 0:
-        pytest.skip("only root can mount a slow disk")
+        pytest.skip("only root can mount a disk")
     missing = [tool for tool in ("mkfs.ext4", "mount", "umount") if not _tool(tool)]
     if missing:
-        pytest.skip(f"a slow disk needs {', '.join(missing)}")
-    image, path = folder / "slow.img", folder / "slow"
+        pytest.skip(f"a disk needs {', '.join(missing)}")
     path.mkdir(parents=True)
     with image.open("wb") as file:
         file.truncate(size_bytes)
-    _run("mkfs.ext4", "-q", "-F", str(image))
+    _run("mkfs.ext4", "-q", "-F", *options, str(image))
     _run("mount", "-o", "loop,noatime", str(image), str(path))
     try:
-        with _throttled_group(os.stat(path).st_dev) as group:
-            yield SlowDisk(path, group)
+        yield path
     finally:
         _run("umount", "--lazy", str(path))
         image.unlink()
