@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 
@@ -14,6 +14,7 @@ import pytest
 from appliance.serving.serve_process import (
     DEADLINE_S,
     Served,
+    eventually,
     put_object,
     read_response,
     read_to_end,
@@ -104,6 +105,55 @@ def test_500_half_open_heads_hinder_nobody_and_end_in_their_time(store: Path) ->
             assert slowest_s < 0.5
             # From the last one's first byte; their worker looks four times a second.
             assert took_s < limits.head_s + 2.0
+
+    asyncio.run(story())
+
+
+def test_a_client_network_has_so_many_connections_and_the_next_is_told_503(store: Path) -> None:
+    with serve(store, "--client-connections", "8") as served, ExitStack() as open_clients:
+        within = [open_clients.enter_context(closing(served.connect())) for _ in range(8)]
+        for client in within:
+            client.sendall(b"HEAD /film/v1/piece HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert read_response(client, head_only=True)[0] == 200
+        with closing(served.connect()) as beyond:
+            answer = read_to_end(beyond)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: " in answer
+        refused = 'sluice_appliance_refused_total{reason="client_connections"}'
+        assert served.counters()[refused] == 1
+        # Another network, 127.0.0.2, is another client.
+        with closing(
+            socket.create_connection(("127.0.0.1", served.port), 9, ("127.0.0.2", 0))
+        ) as other:
+            other.sendall(b"HEAD /film/v1/piece HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert read_response(other, head_only=True)[0] == 200
+        within[0].close()
+        eventually(lambda: _is_answered(served), "a place that became free is given again")
+
+
+def _is_answered(served: Served) -> bool:
+    with closing(served.connect()) as client, suppress(OSError, AssertionError):
+        client.sendall(b"HEAD /film/v1/piece HTTP/1.1\r\nHost: a\r\n\r\n")
+        return read_response(client, head_only=True)[0] == 200
+    return False
+
+
+def test_a_client_that_trickles_is_ended_only_once_connections_run_out(store: Path) -> None:
+    async def story() -> None:
+        limits = Limits(connections=8, pace_s=0.5, pace_bytes_per_s=1 << 20)
+        async with bounded(store, limits) as served:
+            with closing(served.connect(receive_buffer_bytes=4096)) as slow:
+                slow.sendall(b"GET /film/v1/film HTTP/1.1\r\nHost: a\r\n\r\n")
+                for _ in range(10):
+                    assert await asyncio.to_thread(slow.recv, SIP_BYTES)
+                    await asyncio.sleep(SIP_S)
+                assert served.counters.total(tally.TIMEOUT_PACE) == 0
+                with ExitStack() as open_clients:
+                    for _ in range(6):
+                        open_clients.enter_context(closing(served.connect()))
+                    await served.counts(tally.TIMEOUT_PACE, 1)
+                    received = await asyncio.to_thread(read_to_end, slow)
+                    assert len(received) < FILM_BYTES
 
     asyncio.run(story())
 
