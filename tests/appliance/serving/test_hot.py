@@ -5,16 +5,24 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
-from appliance.serving.conversation import BIG, MIDDLE, Clients, Reading, ask, put_bodies
+from appliance.serving.conversation import BIG, MIDDLE, SMALL, Clients, Reading, ask, put_bodies
+from appliance.serving.serve_process import put_object
 from appliance.serving.test_tls import make_certificate
 from appliance.serving.worker_by_hand import ByHand, by_hand
+from appliance.tokens.minting import CATU, ES256, EXP, NOW, cat, key_set
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.connection import BURST_BYTES
-from sluice_appliance.serving.hot import HOT_BYTES_MAX, TIMED_EVERY
+from sluice_appliance.serving.hot import ANSWERS_MAX, HOT_BYTES_MAX, TIMED_EVERY
+from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.openssl import Context, TlsFiles
 from sluice_appliance.serving.popularity import Hits
+from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.telling import Teller, Telling
+from sluice_appliance.serving.tokens.gate import CLOCK_SKEW_S, Demand
+from sluice_appliance.serving.tokens.keys import KeySet
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +104,119 @@ def test_a_request_whose_client_left_is_counted_as_broken_off_on_the_short_way_t
 
 def test_the_sizes_here_are_on_both_sides_of_what_goes_the_short_way() -> None:
     assert len(MIDDLE) < HOT_BYTES_MAX < len(BIG) < BURST_BYTES
+
+
+# --- what it does not outlive -----------------------------------------------------------------------
+
+
+def went_the_short_way(served: ByHand) -> int:
+    """How many requests since this was last asked."""
+    found = served.worker.hot.requests
+    served.worker.hot.flush()
+    return found
+
+
+def test_a_token_is_looked_at_again_though_its_requests_go_the_short_way(
+    store: Path, files: TlsFiles, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(key_set())
+    settings = ServingSettings(store=str(store), tokens=Demand.REQUIRED, token_keys=str(keys))
+    token = cat({EXP: NOW + 10, CATU: {3: {1: "/film/"}}}, alg=ES256)
+    request = ask(b"small").replace(b"/film/", b"/film;CAT=" + token + b"/")
+    with by_hand(store, settings=settings) as served, closing(served.connect()) as client:
+        reading = Reading(client)
+        for expected in (0, 1, 1, 1):
+            client.send(request)
+            assert reading.answer()[2] == SMALL
+            assert went_the_short_way(served) == expected
+        # After `exp` and what clocks may differ by; the connection is the same.
+        served.pass_time(10 + CLOCK_SKEW_S + 1)
+        client.send(request)
+        assert reading.answer()[0] == 403
+        assert went_the_short_way(served) == 0
+        client.send(ask(b"small"))
+        assert reading.answer()[0] == 403
+
+
+def test_keys_that_are_withdrawn_end_the_short_way_within_a_tick(
+    store: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(key_set())
+    settings = ServingSettings(store=str(store), tokens=Demand.REQUIRED, token_keys=str(keys))
+    token = cat({EXP: NOW + 3600, CATU: {3: {1: "/film/"}}}, alg=ES256)
+    request = ask(b"small").replace(b"/film/", b"/film;CAT=" + token + b"/")
+    with by_hand(store, settings=settings) as served, closing(served.connect()) as client:
+        reading = Reading(client)
+        for _ in range(3):
+            client.send(request)
+            assert reading.answer()[0] == 200
+        served.worker.answerer.gate.renew(KeySet())
+        served.pass_time(0.25)
+        client.send(request)
+        assert reading.answer()[0] == 403
+
+
+def test_an_object_that_was_replaced_is_seen_on_the_short_way_too(tmp_path: Path) -> None:
+    put_object(tmp_path / "store", "film/v1/a", b"first")
+    with by_hand(tmp_path / "store") as served, closing(served.connect()) as client:
+        reading = Reading(client)
+        for _ in range(3):
+            client.send(ask(b"a"))
+            assert reading.answer()[2] == b"first"
+        put_object(tmp_path / "store", "film/v1/a", b"second")
+        served.pass_time(1.25)
+        client.send(ask(b"a"))
+        assert reading.answer()[2] == b"second"
+
+
+def test_an_answer_is_kept_no_longer_than_its_object_is_open(store: Path) -> None:
+    settings = ServingSettings(store=str(store), limits=Limits(open_files=1))
+    with by_hand(store, settings=settings) as served, closing(served.connect()) as client:
+        reading = Reading(client)
+        for name, body in ((b"small", SMALL), (b"middle", MIDDLE)) * 5:
+            for _ in range(3):
+                client.send(ask(name))
+                assert reading.answer()[2] == body
+    assert served.counts(tally.BROKEN_OFF) == served.counts(tally.FAULTS) == 0
+
+
+def test_answers_are_kept_within_a_bound(store: Path) -> None:
+    with by_hand(store) as served, closing(served.connect()) as client:
+        reading = Reading(client)
+        for number in range(ANSWERS_MAX + 100):
+            client.send(ask(b"middle", b"Range: bytes=%d-%d" % (number, number)))
+            assert reading.answer()[2] == MIDDLE[number : number + 1]
+        assert 0 < len(served.worker.hot.answers) <= ANSWERS_MAX
+
+
+def test_records_stand_for_as_many_requests_as_there_were(store: Path, tmp_path: Path) -> None:
+    lines: list[bytes] = []
+
+    class Lines:
+        def put(self, line: bytes) -> None:
+            lines.append(line)
+
+    def teller(row: "memoryview[int]") -> Teller:
+        telling = Telling(records=str(tmp_path / "records"), records_per_s=5)
+        return Teller(telling, Lines(), row, worker=0, wall_clock=lambda: NOW)
+
+    with by_hand(store, teller=teller) as served:
+        slow = served.connect(receive_buffer_bytes=2304, send_buffer_bytes=4608)
+        quick = served.connect()
+        assert served.worker.teller is not None
+        requests = 0
+        for second in range(4):
+            served.worker.teller.tick(float(second * 2))
+            for number in range(60):
+                client = slow if number % 7 == 0 else quick
+                client.send(ask(b"middle" if number % 2 else b"small"))
+                assert Reading(client).answer()[0] == 200
+                requests += 1
+        sampler = served.worker.teller.requests
+        recorded = sum(msgspec.json.decode(line).get("weight", 1) for line in lines)
+        assert len(lines) < requests
+        assert recorded + sampler._stretch - sampler.countdown == requests
+        slow.close()
+        quick.close()

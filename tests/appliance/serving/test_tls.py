@@ -1,6 +1,7 @@
 """HTTPS by a real server, with a certificate made for the test."""
 
 import datetime
+import signal
 import socket
 import ssl
 from collections.abc import Iterator
@@ -180,3 +181,71 @@ def test_files_that_cannot_serve_are_named(files: TlsFiles, tmp_path: Path) -> N
         Context(TlsFiles(tmp_path / "nowhere.pem", files.key))
     with pytest.raises(TlsFilesRefused, match=r"cert\.pem with .*cert\.pem"):
         Context(TlsFiles(files.certificate, files.certificate))
+
+
+def test_a_session_resumes_with_a_worker_that_took_anothers_place(
+    tmp_path: Path, files: TlsFiles
+) -> None:
+    put_object(tmp_path / "store", "film/v1/a.mp4", BODY)
+    options = ("--tls-cert", str(files.certificate), "--tls-key", str(files.key))
+    with serve(tmp_path / "store", *options) as served:
+        context = ssl.create_default_context(cafile=str(files.certificate))
+        session, workers = None, []
+        for _ in range(3):
+            with closing(
+                context.wrap_socket(served.connect(), server_hostname="localhost", session=session)
+            ) as client:
+                client.sendall(b"HEAD /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+                assert client.session_reused == (session is not None)
+                session = client.session
+            workers += served.workers()
+            replace_worker(served)
+        assert len(set(workers)) == 3
+
+
+def replace_worker(served: Served) -> None:
+    name = "sluice_appliance_worker_replacements_total"
+    before = served.counters()[name]
+    served.process.send_signal(signal.SIGHUP)
+    eventually(lambda: served.counters()[name] == before + 1, "the worker replaced")
+    eventually(lambda: len(served.workers()) == 1, "the worker from before ended")
+
+
+def test_a_handshake_under_way_while_its_worker_is_replaced_is_finished_and_answered(
+    tmp_path: Path, files: TlsFiles
+) -> None:
+    put_object(tmp_path / "store", "film/v1/a.mp4", BODY)
+    options = ("--tls-cert", str(files.certificate), "--tls-key", str(files.key))
+    with serve(tmp_path / "store", *options) as served:
+        context = ssl.create_default_context(cafile=str(files.certificate))
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        hello = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            hello.do_handshake()
+        with closing(served.connect()) as client:
+            client.sendall(outgoing.read())
+            incoming.write(client.recv(65536))
+            (before,) = served.workers()
+            name = "sluice_appliance_worker_replacements_total"
+            served.process.send_signal(signal.SIGHUP)
+            eventually(lambda: served.counters()[name] == 1, "the worker replaced")
+            assert before in served.workers()
+            hello.do_handshake()
+            hello.write(b"GET /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\nRange: bytes=0-9\r\n\r\n")
+            client.sendall(outgoing.read())
+            while piece := client.recv(65536):
+                incoming.write(piece)
+            answer = hello.read(65536)
+            assert b"\r\nConnection: close\r\n" in answer
+            assert answer.endswith(BODY[:10])
+
+
+def test_what_name_a_client_asks_for_is_no_matter(served: Served) -> None:
+    """There is one certificate; the client judges whether it will do."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for name in ("b0173.v.example", "xn--bcher-kva.example", None):
+        with closing(context.wrap_socket(served.connect(), server_hostname=name)) as client:
+            client.sendall(b"HEAD /film/v1/a.mp4 HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
