@@ -7,7 +7,8 @@ import signal
 import socket
 import ssl
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ from appliance.serving.test_tls import make_certificate
 
 from sluice_appliance.serving.errors import WorkerNotReplaced
 from sluice_appliance.serving.limits import Limits
+from sluice_appliance.serving.openssl import TlsFiles
+
+Connect = Callable[[], socket.socket]
 
 BODY = bytes(range(256)) * 16
 BIG = os.urandom(1 << 20) * 24
@@ -59,9 +63,11 @@ def health(served: Served) -> tuple[int, dict[str, object]]:
         return status, json.loads(body)
 
 
-def replace_under_load(served: Served, *, requests: int, times: int = 5) -> SteadyClients:
+def replace_under_load(
+    served: Served, connect: Connect, *, requests: int, times: int = 5
+) -> SteadyClients:
     """What 8 clients got while both workers were replaced so many times, evenly over the requests."""
-    with steady_clients(served.connect, "/film/v1/a", BODY, clients=8) as seen:
+    with steady_clients(connect, "/film/v1/a", BODY, clients=8) as seen:
         for nth in range(1, times + 1):
             share = requests * nth // (times + 1)
             eventually(lambda share=share: seen.answered >= share, "requests answered")  # type: ignore[misc]
@@ -70,10 +76,21 @@ def replace_under_load(served: Served, *, requests: int, times: int = 5) -> Stea
     return seen
 
 
+@contextmanager
+def serve_securely(
+    store: Path, files: TlsFiles, *, workers: int
+) -> Iterator[tuple[Served, Connect]]:
+    """A server and how its clients connect: each with a handshake of its own."""
+    context = ssl.create_default_context(cafile=str(files.certificate))
+    options = ("--tls-cert", str(files.certificate), "--tls-key", str(files.key))
+    with serve(store, *options, workers=workers) as served:
+        yield served, lambda: context.wrap_socket(served.connect(), server_hostname="localhost")
+
+
 def test_no_request_fails_while_workers_are_replaced(store: Path) -> None:
     with serve(store, workers=2) as served:
         before = served.workers()
-        seen = replace_under_load(served, requests=5_000)
+        seen = replace_under_load(served, served.connect, requests=5_000)
         assert seen.failures == []
         # They were moved from worker to worker, and no more often than there were workers to leave.
         assert sum(seen.connections) > 8
@@ -88,12 +105,31 @@ def test_no_request_fails_while_workers_are_replaced(store: Path) -> None:
         assert (counters[RESTARTS], counters[NOT_REPLACED]) == (0, 0)
 
 
+def test_no_request_over_tls_fails_while_workers_are_replaced(store: Path, tmp_path: Path) -> None:
+    with serve_securely(store, make_certificate(tmp_path), workers=2) as (served, connect):
+        seen = replace_under_load(served, connect, requests=5_000)
+        assert seen.failures == []
+        assert sum(seen.connections) > 8
+        counters = served.counters()
+        assert counters["sluice_appliance_tls_handshakes_total"] == sum(seen.connections)
+        assert counters["sluice_appliance_tls_failures_total"] == 0
+
+
 @pytest.mark.lab
 @pytest.mark.timeout(600)
-def test_no_request_of_100_000_fails_while_workers_are_replaced_5_times(store: Path) -> None:
-    with serve(store, workers=2) as served:
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_no_request_of_100_000_fails_while_workers_are_replaced_5_times(
+    store: Path, tmp_path: Path, *, secure: bool
+) -> None:
+    with ExitStack() as stack:
+        if secure:
+            running = serve_securely(store, make_certificate(tmp_path), workers=2)
+            served, connect = stack.enter_context(running)
+        else:
+            served = stack.enter_context(serve(store, workers=2))
+            connect = served.connect
         began = time.monotonic()
-        seen = replace_under_load(served, requests=100_000)
+        seen = replace_under_load(served, connect, requests=100_000)
         print(
             f"\n{seen.answered} requests in {time.monotonic() - began:.1f} s,"
             f" {sum(seen.connections)} connections, {len(seen.failures)} failures"
