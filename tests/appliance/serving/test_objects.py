@@ -1,0 +1,150 @@
+"""The objects that are open: whose descriptors they are, and how long."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from appliance.serving.serve_process import put_object, remove_object
+from appliance.serving.worker_by_hand import new_row, open_descriptors
+
+from sluice_appliance.serving.answers import Response
+from sluice_appliance.serving.objects import FRESH_S, Cold, OpenObject, OpenObjects, StorageFault
+from sluice_appliance.serving.popularity import Hits, Popularity
+from sluice_appliance.serving.residency import Residency
+from sluice_appliance.store.layout import object_path, parse_key
+
+
+class Opened:
+    """Objects of a store of our own."""
+
+    def __init__(self, root: Path, capacity: int) -> None:
+        self.root = root
+        self.popularity = Popularity(1)
+        self.row = new_row()
+        self.objects = OpenObjects(
+            str(root), capacity, self.row, self.popularity.claim(), Residency()
+        )
+
+    def find(self, name: str, now: float = 0.0) -> OpenObject | Response | Exception:
+        """What a request comes to, a disk included."""
+        target = f"/film/v1/{name}".encode()
+        found = self.objects.find(target, now)
+        if not isinstance(found, Cold):
+            return found
+        try:
+            found.opened(found.open())
+        except (OSError, StorageFault) as error:
+            return error
+        return self.find(name, now)
+
+    def open(self, name: str, now: float = 0.0) -> OpenObject:
+        found = self.find(name, now)
+        assert isinstance(found, OpenObject), found
+        return found
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    for number in range(5):
+        put_object(tmp_path / "store", f"film/v1/{number}", b"%d" % number)
+    found = Opened(tmp_path / "store", 3)
+    yield found
+    found.objects.close()
+
+
+def is_closed(found: OpenObject) -> bool:
+    """Its number may be another's by now."""
+    try:
+        there = os.fstat(found.fd)
+    except OSError:
+        return True
+    return (there.st_ctime_ns, there.st_size) != (found.identity[1], found.identity[2])
+
+
+def is_absent(found: OpenObject | Response | Exception) -> bool:
+    return isinstance(found, FileNotFoundError) or (
+        isinstance(found, Response) and found.status == 404
+    )
+
+
+def is_unreadable(found: OpenObject | Response | Exception) -> bool:
+    return isinstance(found, OSError | StorageFault) or (
+        isinstance(found, Response) and found.status == 500
+    )
+
+
+def test_an_object_is_opened_once_and_closed_when_others_were_asked_for_since(
+    opened: Opened,
+) -> None:
+    first = opened.open("0")
+    for name in ("1", "2", "0", "3"):
+        opened.open(name)
+    # "1" was the least recently asked for.
+    assert opened.open("0") is first
+    assert not is_closed(first)
+    for name in ("1", "2", "3"):
+        opened.open(name)
+    assert is_closed(first)
+
+
+def test_an_object_that_is_being_sent_is_closed_when_that_ends(opened: Opened) -> None:
+    sent = opened.open("0")
+    sent.users += 1
+    for name in ("1", "2", "3", "4"):
+        opened.open(name)
+    assert not is_closed(sent)
+    assert bytes(sent.piece(0, 1)) == b"0"
+    sent.release()
+    assert is_closed(sent)
+
+
+def test_a_replaced_object_is_found_anew_once_it_is_looked_at_again(opened: Opened) -> None:
+    first = opened.open("0", 10.0)
+    put_object(opened.root, "film/v1/0", b"another")
+    assert opened.open("0", 10.0 + FRESH_S / 2) is first
+    second = opened.open("0", 10.0 + FRESH_S)
+    assert second.facts.size_bytes == 7
+    assert is_closed(first)
+
+
+def test_a_removed_object_is_absent_once_it_is_looked_at_again(opened: Opened) -> None:
+    opened.open("0", 10.0)
+    remove_object(opened.root, "film/v1/0")
+    assert is_absent(opened.find("0", 10.0 + FRESH_S))
+
+
+def test_an_object_that_is_touched_by_nobody_stays_the_one_that_is_open(opened: Opened) -> None:
+    first = opened.open("0", 0.0)
+    for second in range(1, 50):
+        assert opened.open("0", second * FRESH_S) is first
+
+
+def test_what_cannot_be_opened_holds_no_descriptor(opened: Opened) -> None:
+    path = Path(object_path(str(opened.root), parse_key("film/v1/0")))
+    whole = path.read_bytes()
+    before = open_descriptors()
+    for content in (b"", whole[:100], whole[:-1], whole + b"x", b"\0" * len(whole)):
+        path.write_bytes(content)
+        assert is_unreadable(opened.find("0"))
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    assert is_unreadable(opened.find("0"))
+    assert open_descriptors() == before
+
+
+def test_hits_that_were_not_added_yet_are_not_lost_when_the_object_is_closed(
+    opened: Opened,
+) -> None:
+    found = opened.open("0")
+    found.hits, found.sent_bytes = 3, 30
+    for name in ("1", "2", "3"):
+        opened.open(name)
+    assert opened.popularity.drain().by_key == {"film/v1/0": Hits(3, 30)}
+
+
+def test_the_query_of_a_target_is_no_part_of_what_is_open(opened: Opened) -> None:
+    first = opened.open("0")
+    assert opened.open("0?a=b") is first
+    assert opened.objects.find_open(b"/film/v1/0", 0.0) is first
+    assert opened.objects.find_open(b"/film/v1/0", FRESH_S) is None
