@@ -24,11 +24,11 @@ from sluice_appliance.config import ApplianceConfig
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.progress import NOTHING_WANTED
 from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.gauges import add_gauges
 from sluice_appliance.metrics import (
     HELD_BYTES,
     STORED_BYTES,
     WANTED_BYTES,
-    add_gauges,
     serving_counters,
     supervisor_counters,
 )
