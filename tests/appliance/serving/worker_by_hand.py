@@ -56,6 +56,14 @@ class LoopByHand:
         for _ in range(len(self.soon)):
             self.soon.popleft()()
 
+    def turn_until(self, happens: Callable[[], T | None]) -> T:
+        """What it gives at last."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (found := happens()) is None:
+            assert time.monotonic() < deadline, f"nothing came within {DEADLINE_S} s"
+            self.turn()
+        return found
+
 
 class ByHand:
     """A worker, its counters and its clock."""
@@ -74,6 +82,8 @@ class ByHand:
         self.wall_clock_s = WALL_CLOCK
         self.failures: list[Exception] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
+        # As the pool does: those accepted inherit it.
+        self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.worker = Worker(
             self.listener,
             settings,
@@ -177,7 +187,7 @@ class PlainClient:
         def taken() -> bytes | None:
             return self.take(size_max)
 
-        return _turn_until(self._loop, taken)
+        return self._loop.turn_until(taken)
 
     def end(self) -> None:
         """Nothing more is sent."""
@@ -220,7 +230,7 @@ class SecureClient(PlainClient):
             self._exchange(0)
             return True
 
-        _turn_until(self._loop, shaken)
+        self._loop.turn_until(shaken)
         self._loop.turn()
 
     def send(self, data: bytes) -> None:
@@ -248,7 +258,7 @@ class SecureClient(PlainClient):
                 return None
             return True
 
-        _turn_until(self._loop, said)
+        self._loop.turn_until(said)
 
     def _exchange(self, size_max: int) -> None:
         if self.outgoing.pending:
@@ -262,14 +272,6 @@ class SecureClient(PlainClient):
                 self.incoming.write(came)
             else:
                 self.incoming.write_eof()
-
-
-def _turn_until(loop: LoopByHand, happens: Callable[[], T | None]) -> T:
-    deadline = time.monotonic() + DEADLINE_S
-    while (found := happens()) is None:
-        assert time.monotonic() < deadline, f"nothing came within {DEADLINE_S} s"
-        loop.turn()
-    return found
 
 
 @contextmanager
