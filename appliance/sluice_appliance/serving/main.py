@@ -16,6 +16,7 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -23,12 +24,14 @@ from sluice_appliance.metrics import SERVING
 from sluice_appliance.serving.limits import retiring
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.ready import READY, RETIRE
-from sluice_appliance.serving.settings import from_json
+from sluice_appliance.serving.settings import ServingSettings, from_json
 from sluice_appliance.serving.telling import open_teller
-from sluice_appliance.serving.tls import TICKET_KEYS_BYTES, context_of
 from sluice_appliance.serving.worker import Worker, within_descriptors
 from sluice_runtime import lifecycle
 from sluice_runtime.counters import SharedCounters
+
+if TYPE_CHECKING:
+    from sluice_appliance.serving.openssl import Context
 
 # Enough for the connections and files of any worker: 8 bytes each.
 _TABLE_DESCRIPTORS = 32_768
@@ -60,11 +63,20 @@ async def _main(arguments: argparse.Namespace) -> None:
             asyncio.get_running_loop(),
             popularity=Popularity.inherited(arguments.popularity).claim(),
             teller=teller,
-            context=context_of(settings, os.pread(arguments.ticket_keys, TICKET_KEYS_BYTES, 0)),
+            context=_context(settings, arguments.ticket_keys),
             clock=monotonic,
             wall_clock=time,
         )
         await _run(worker, arguments.ready)
+
+
+def _context(settings: ServingSettings, ticket_keys: int) -> "Context | None":
+    if not settings.tls_certificate:
+        return None
+    # Here, as OpenSSL takes 0.08 s to load: a worker in the clear takes over that much sooner.
+    from sluice_appliance.serving.tls import TICKET_KEYS_BYTES, context_of
+
+    return context_of(settings, os.pread(ticket_keys, TICKET_KEYS_BYTES, 0))
 
 
 async def _run(worker: Worker, ready: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from select import EPOLLIN, EPOLLOUT
+from typing import TYPE_CHECKING
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answering import Answerer
@@ -24,18 +25,20 @@ from sluice_appliance.serving.hot import Hot
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.memo import HeadMemo
 from sluice_appliance.serving.objects import OpenObjects
-from sluice_appliance.serving.openssl import Context
 from sluice_appliance.serving.popularity import WorkerTable
 from sluice_appliance.serving.read_ahead import ReadAhead
 from sluice_appliance.serving.residency import Residency
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.slowness import is_crowded
 from sluice_appliance.serving.telling import Teller
-from sluice_appliance.serving.tls import Handshake
 from sluice_appliance.serving.tokens.gate import Gate, Policy
 from sluice_appliance.serving.tokens.key_file import KeyFile
 from sluice_appliance.serving.tokens.keys import KeySet, KeysRefused
 from sluice_appliance.serving.wire import PlainWire
+
+if TYPE_CHECKING:
+    from sluice_appliance.serving.openssl import Context
+    from sluice_appliance.serving.tls import Handshake
 
 # How many clients are taken in one turn of the loop before those already here are looked after.
 ACCEPTS_MAX = 64
@@ -63,7 +66,7 @@ class Worker:
         *,
         popularity: WorkerTable,
         teller: Teller | None,
-        context: Context | None,
+        context: "Context | None",
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
@@ -149,7 +152,7 @@ class Worker:
         if not self._clients:
             self._emptied.set()
 
-    def secured(self, handshake: Handshake) -> None:
+    def secured(self, handshake: "Handshake") -> None:
         """A handshake is done: what comes next on its wire is HTTP."""
         self._clients.discard(handshake)
         connection = Connection(self, handshake.wire, handshake.client)
@@ -182,10 +185,16 @@ class Worker:
                 self._turn_away(accepted, tally.REFUSED_CONNECTIONS)
             elif not self._by_client.admit(client):
                 self._turn_away(accepted, tally.REFUSED_CLIENT_CONNECTIONS)
-            elif self._context is None:
-                self._clients.add(Connection(self, PlainWire(accepted), client))
             else:
-                self._clients.add(Handshake(self, accepted, self._context, client))
+                self._clients.add(self._take(accepted, client))
+
+    def _take(self, accepted: socket.socket, client: str) -> Client:
+        if self._context is None:
+            return Connection(self, PlainWire(accepted), client)
+        # Here, and found loaded from the second on: in the clear nobody waits for OpenSSL to load.
+        from sluice_appliance.serving.tls import Handshake
+
+        return Handshake(self, accepted, self._context, client)
 
     def _turn_away(self, accepted: socket.socket, cell: int) -> None:
         self.row[cell] += 1
