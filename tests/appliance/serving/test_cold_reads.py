@@ -124,6 +124,13 @@ def test_openings_beyond_the_queue_are_refused_and_the_others_are_done(disk: Dis
     assert len(opened) == len(disk.woken) == JOBS_AT_ONCE + NEW_WAITING_MAX
 
 
+def test_a_read_that_finds_the_queue_full_keeps_no_permit(disk: Disk, body: Body) -> None:
+    for number in range(JOBS_AT_ONCE + NEW_WAITING_MAX):
+        disk.reads.open(str(number), lambda: None, lambda opened: None, lambda error: None)
+    assert begin(disk, body, 0) is Shed.QUEUE_FULL
+    assert disk.limiter.in_flight == 0
+
+
 def test_in_any_order_of_beginning_ending_and_leaving_no_permit_is_lost(
     disk: Disk, body: Body
 ) -> None:
