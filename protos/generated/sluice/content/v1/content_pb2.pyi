@@ -183,6 +183,7 @@ class MediaObject(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    BLOCK_DIGESTS_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """`title/version/file`."""
     size_bytes: _builtins.int
@@ -191,6 +192,10 @@ class MediaObject(_message.Message):
     """SHA-256 of all its bytes, 32 bytes."""
     content_type: _builtins.str
     """The media type that players are told."""
+    block_digests: _builtins.bytes
+    """The first 16 bytes of the BLAKE3 of each MiB of it in order, the last block as long as it is; empty
+    where the publisher made none.
+    """
     def __init__(
         self,
         *,
@@ -198,10 +203,11 @@ class MediaObject(_message.Message):
         size_bytes: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
         content_type: _builtins.str = ...,
+        block_digests: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "key", b"key", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_digests", b"block_digests", "content_type", b"content_type", "key", b"key", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

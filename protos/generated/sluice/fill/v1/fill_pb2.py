@@ -22,44 +22,63 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sluice/fill/v1/fill.proto\x12\x0esluice.fill.v1\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x14WatchManifestRequest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"I\n\x15WatchManifestResponse\x12\x30\n\x08manifest\x18\x01 \x01(\x0b\x32\x1e.sluice.fill.v1.SignedManifest\"D\n\x0eSignedManifest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0e\n\x06key_id\x18\x03 \x01(\t\"\x8f\x01\n\x0c\x46illManifest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06titles\x18\x04 \x03(\x0b\x32\x19.sluice.fill.v1.FillTitle\"h\n\tFillTitle\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x03 \x01(\r\x12+\n\x07objects\x18\x04 \x03(\x0b\x32\x1a.sluice.fill.v1.FillObject\"S\n\nFillObject\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\"G\n\x12ListSourcesRequest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"B\n\x13ListSourcesResponse\x12+\n\x07sources\x18\x01 \x03(\x0b\x32\x1a.sluice.fill.v1.FillSource\"_\n\nFillSource\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.sluice.fill.v1.FillSourceKind\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\"\xfb\x01\n\x11ReportFillRequest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\x19\n\x11manifest_revision\x18\x02 \x01(\x03\x12\x17\n\x0f\x63omplete_titles\x18\x03 \x03(\t\x12\x14\n\x0cheld_objects\x18\x04 \x01(\r\x12\x16\n\x0ewanted_objects\x18\x05 \x01(\r\x12\x12\n\nheld_bytes\x18\x06 \x01(\x03\x12\x14\n\x0cwanted_bytes\x18\x07 \x01(\x03\x12\x13\n\x0bincarnation\x18\x08 \x01(\t\x12\x32\n\rsource_faults\x18\t \x03(\x0b\x32\x1b.sluice.fill.v1.SourceFault\"^\n\x0bSourceFault\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.sluice.fill.v1.SourceFaultKind\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"\x14\n\x12ReportFillResponse*\x85\x01\n\x0e\x46illSourceKind\x12 \n\x1c\x46ILL_SOURCE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ILL_SOURCE_KIND_PEER\x10\x01\x12\x19\n\x15\x46ILL_SOURCE_KIND_SITE\x10\x02\x12\x1b\n\x17\x46ILL_SOURCE_KIND_ORIGIN\x10\x03*\xde\x01\n\x0fSourceFaultKind\x12!\n\x1dSOURCE_FAULT_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dSOURCE_FAULT_KIND_UNAVAILABLE\x10\x01\x12\x1d\n\x19SOURCE_FAULT_KIND_STALLED\x10\x02\x12\x1f\n\x1bSOURCE_FAULT_KIND_TRUNCATED\x10\x03\x12\x1e\n\x1aSOURCE_FAULT_KIND_OVERLONG\x10\x04\x12%\n!SOURCE_FAULT_KIND_DIGEST_MISMATCH\x10\x05\x32\x9a\x02\n\x0b\x46illService\x12^\n\rWatchManifest\x12$.sluice.fill.v1.WatchManifestRequest\x1a%.sluice.fill.v1.WatchManifestResponse0\x01\x12V\n\x0bListSources\x12\".sluice.fill.v1.ListSourcesRequest\x1a#.sluice.fill.v1.ListSourcesResponse\x12S\n\nReportFill\x12!.sluice.fill.v1.ReportFillRequest\x1a\".sluice.fill.v1.ReportFillResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sluice/fill/v1/fill.proto\x12\x0esluice.fill.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x14WatchManifestRequest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"I\n\x15WatchManifestResponse\x12\x30\n\x08manifest\x18\x01 \x01(\x0b\x32\x1e.sluice.fill.v1.SignedManifest\"D\n\x0eSignedManifest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0e\n\x06key_id\x18\x03 \x01(\t\"\xbb\x01\n\x0c\x46illManifest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06titles\x18\x04 \x03(\x0b\x32\x19.sluice.fill.v1.FillTitle\x12*\n\x06policy\x18\x05 \x01(\x0b\x32\x1a.sluice.fill.v1.FillPolicy\"\xc6\x01\n\nFillPolicy\x12+\n\x07windows\x18\x01 \x03(\x0b\x32\x1a.sluice.fill.v1.FillWindow\x12\x18\n\x10window_bytes_max\x18\x02 \x01(\x03\x12\x1b\n\x13rate_bits_per_s_max\x18\x03 \x01(\x03\x12\x19\n\x11\x62illed_percentile\x18\x04 \x01(\r\x12\x1c\n\x14\x64rive_writes_per_day\x18\x05 \x01(\x01\x12\x1b\n\x13stop_below_unit_roi\x18\x06 \x01(\x08\"a\n\nFillWindow\x12\x14\n\x0cstart_minute\x18\x01 \x01(\r\x12\x18\n\x10\x64uration_minutes\x18\x02 \x01(\r\x12\x10\n\x08weekdays\x18\x03 \x03(\r\x12\x11\n\ttime_zone\x18\x04 \x01(\t\"\xb4\x01\n\tFillTitle\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x03 \x01(\r\x12+\n\x07objects\x18\x04 \x03(\x0b\x32\x1a.sluice.fill.v1.FillObject\x12\x1a\n\x12\x64\x65mand_bytes_per_s\x18\x05 \x01(\x01\x12.\n\x08priority\x18\x06 \x01(\x0e\x32\x1c.sluice.fill.v1.FillPriority\"S\n\nFillObject\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\"G\n\x12ListSourcesRequest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"p\n\x13ListSourcesResponse\x12+\n\x07sources\x18\x01 \x03(\x0b\x32\x1a.sluice.fill.v1.FillSource\x12,\n\x06\x62locks\x18\x02 \x03(\x0b\x32\x1c.sluice.fill.v1.ObjectBlocks\"2\n\x0cObjectBlocks\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x15\n\rblock_digests\x18\x02 \x01(\x0c\"5\n\x13LookUpObjectRequest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"\xa6\x01\n\x14LookUpObjectResponse\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12*\n\x06object\x18\x03 \x01(\x0b\x32\x1a.sluice.fill.v1.FillObject\x12\x15\n\rblock_digests\x18\x04 \x01(\x0c\x12+\n\x07sources\x18\x05 \x03(\x0b\x32\x1a.sluice.fill.v1.FillSource\"\x88\x01\n\nFillSource\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.sluice.fill.v1.FillSourceKind\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xe1\x02\n\x11ReportFillRequest\x12\x11\n\tappliance\x18\x01 \x01(\t\x12\x19\n\x11manifest_revision\x18\x02 \x01(\x03\x12\x17\n\x0f\x63omplete_titles\x18\x03 \x03(\t\x12\x14\n\x0cheld_objects\x18\x04 \x01(\r\x12\x16\n\x0ewanted_objects\x18\x05 \x01(\r\x12\x12\n\nheld_bytes\x18\x06 \x01(\x03\x12\x14\n\x0cwanted_bytes\x18\x07 \x01(\x03\x12\x13\n\x0bincarnation\x18\x08 \x01(\t\x12\x32\n\rsource_faults\x18\t \x03(\x0b\x32\x1b.sluice.fill.v1.SourceFault\x12)\n\x05\x64isks\x18\n \x03(\x0b\x32\x1a.sluice.fill.v1.DiskReport\x12\x1a\n\x12\x66illed_bytes_total\x18\x0b \x01(\x03\x12\x1d\n\x15offloaded_bytes_total\x18\x0c \x01(\x03\"\xaa\x01\n\nDiskReport\x12\x0c\n\x04\x64isk\x18\x01 \x01(\t\x12&\n\x04tier\x18\x02 \x01(\x0e\x32\x18.sluice.fill.v1.DiskTier\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.sluice.fill.v1.DiskState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x05 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x06 \x01(\x03\"^\n\x0bSourceFault\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.sluice.fill.v1.SourceFaultKind\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"\x14\n\x12ReportFillResponse*\x83\x01\n\x0c\x46illPriority\x12\x1d\n\x19\x46ILL_PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46ILL_PRIORITY_NORMAL\x10\x01\x12\x1d\n\x19\x46ILL_PRIORITY_NEW_RELEASE\x10\x02\x12\x1b\n\x17\x46ILL_PRIORITY_EMERGENCY\x10\x03*\x85\x01\n\x0e\x46illSourceKind\x12 \n\x1c\x46ILL_SOURCE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ILL_SOURCE_KIND_PEER\x10\x01\x12\x19\n\x15\x46ILL_SOURCE_KIND_SITE\x10\x02\x12\x1b\n\x17\x46ILL_SOURCE_KIND_ORIGIN\x10\x03*K\n\x08\x44iskTier\x12\x19\n\x15\x44ISK_TIER_UNSPECIFIED\x10\x00\x12\x11\n\rDISK_TIER_SSD\x10\x01\x12\x11\n\rDISK_TIER_HDD\x10\x02*o\n\tDiskState\x12\x1a\n\x16\x44ISK_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44ISK_STATE_IN_USE\x10\x01\x12\x18\n\x14\x44ISK_STATE_READ_ONLY\x10\x02\x12\x15\n\x11\x44ISK_STATE_FAILED\x10\x03*\xde\x01\n\x0fSourceFaultKind\x12!\n\x1dSOURCE_FAULT_KIND_UNSPECIFIED\x10\x00\x12!\n\x1dSOURCE_FAULT_KIND_UNAVAILABLE\x10\x01\x12\x1d\n\x19SOURCE_FAULT_KIND_STALLED\x10\x02\x12\x1f\n\x1bSOURCE_FAULT_KIND_TRUNCATED\x10\x03\x12\x1e\n\x1aSOURCE_FAULT_KIND_OVERLONG\x10\x04\x12%\n!SOURCE_FAULT_KIND_DIGEST_MISMATCH\x10\x05\x32\xf5\x02\n\x0b\x46illService\x12^\n\rWatchManifest\x12$.sluice.fill.v1.WatchManifestRequest\x1a%.sluice.fill.v1.WatchManifestResponse0\x01\x12V\n\x0bListSources\x12\".sluice.fill.v1.ListSourcesRequest\x1a#.sluice.fill.v1.ListSourcesResponse\x12Y\n\x0cLookUpObject\x12#.sluice.fill.v1.LookUpObjectRequest\x1a$.sluice.fill.v1.LookUpObjectResponse\x12S\n\nReportFill\x12!.sluice.fill.v1.ReportFillRequest\x1a\".sluice.fill.v1.ReportFillResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluice.fill.v1.fill_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FILLSOURCEKIND']._serialized_start=1232
-  _globals['_FILLSOURCEKIND']._serialized_end=1365
-  _globals['_SOURCEFAULTKIND']._serialized_start=1368
-  _globals['_SOURCEFAULTKIND']._serialized_end=1590
-  _globals['_WATCHMANIFESTREQUEST']._serialized_start=78
-  _globals['_WATCHMANIFESTREQUEST']._serialized_end=137
-  _globals['_WATCHMANIFESTRESPONSE']._serialized_start=139
-  _globals['_WATCHMANIFESTRESPONSE']._serialized_end=212
-  _globals['_SIGNEDMANIFEST']._serialized_start=214
-  _globals['_SIGNEDMANIFEST']._serialized_end=282
-  _globals['_FILLMANIFEST']._serialized_start=285
-  _globals['_FILLMANIFEST']._serialized_end=428
-  _globals['_FILLTITLE']._serialized_start=430
-  _globals['_FILLTITLE']._serialized_end=534
-  _globals['_FILLOBJECT']._serialized_start=536
-  _globals['_FILLOBJECT']._serialized_end=619
-  _globals['_LISTSOURCESREQUEST']._serialized_start=621
-  _globals['_LISTSOURCESREQUEST']._serialized_end=692
-  _globals['_LISTSOURCESRESPONSE']._serialized_start=694
-  _globals['_LISTSOURCESRESPONSE']._serialized_end=760
-  _globals['_FILLSOURCE']._serialized_start=762
-  _globals['_FILLSOURCE']._serialized_end=857
-  _globals['_REPORTFILLREQUEST']._serialized_start=860
-  _globals['_REPORTFILLREQUEST']._serialized_end=1111
-  _globals['_SOURCEFAULT']._serialized_start=1113
-  _globals['_SOURCEFAULT']._serialized_end=1207
-  _globals['_REPORTFILLRESPONSE']._serialized_start=1209
-  _globals['_REPORTFILLRESPONSE']._serialized_end=1229
-  _globals['_FILLSERVICE']._serialized_start=1593
-  _globals['_FILLSERVICE']._serialized_end=1875
+  _globals['_FILLPRIORITY']._serialized_start=2324
+  _globals['_FILLPRIORITY']._serialized_end=2455
+  _globals['_FILLSOURCEKIND']._serialized_start=2458
+  _globals['_FILLSOURCEKIND']._serialized_end=2591
+  _globals['_DISKTIER']._serialized_start=2593
+  _globals['_DISKTIER']._serialized_end=2668
+  _globals['_DISKSTATE']._serialized_start=2670
+  _globals['_DISKSTATE']._serialized_end=2781
+  _globals['_SOURCEFAULTKIND']._serialized_start=2784
+  _globals['_SOURCEFAULTKIND']._serialized_end=3006
+  _globals['_WATCHMANIFESTREQUEST']._serialized_start=110
+  _globals['_WATCHMANIFESTREQUEST']._serialized_end=169
+  _globals['_WATCHMANIFESTRESPONSE']._serialized_start=171
+  _globals['_WATCHMANIFESTRESPONSE']._serialized_end=244
+  _globals['_SIGNEDMANIFEST']._serialized_start=246
+  _globals['_SIGNEDMANIFEST']._serialized_end=314
+  _globals['_FILLMANIFEST']._serialized_start=317
+  _globals['_FILLMANIFEST']._serialized_end=504
+  _globals['_FILLPOLICY']._serialized_start=507
+  _globals['_FILLPOLICY']._serialized_end=705
+  _globals['_FILLWINDOW']._serialized_start=707
+  _globals['_FILLWINDOW']._serialized_end=804
+  _globals['_FILLTITLE']._serialized_start=807
+  _globals['_FILLTITLE']._serialized_end=987
+  _globals['_FILLOBJECT']._serialized_start=989
+  _globals['_FILLOBJECT']._serialized_end=1072
+  _globals['_LISTSOURCESREQUEST']._serialized_start=1074
+  _globals['_LISTSOURCESREQUEST']._serialized_end=1145
+  _globals['_LISTSOURCESRESPONSE']._serialized_start=1147
+  _globals['_LISTSOURCESRESPONSE']._serialized_end=1259
+  _globals['_OBJECTBLOCKS']._serialized_start=1261
+  _globals['_OBJECTBLOCKS']._serialized_end=1311
+  _globals['_LOOKUPOBJECTREQUEST']._serialized_start=1313
+  _globals['_LOOKUPOBJECTREQUEST']._serialized_end=1366
+  _globals['_LOOKUPOBJECTRESPONSE']._serialized_start=1369
+  _globals['_LOOKUPOBJECTRESPONSE']._serialized_end=1535
+  _globals['_FILLSOURCE']._serialized_start=1538
+  _globals['_FILLSOURCE']._serialized_end=1674
+  _globals['_REPORTFILLREQUEST']._serialized_start=1677
+  _globals['_REPORTFILLREQUEST']._serialized_end=2030
+  _globals['_DISKREPORT']._serialized_start=2033
+  _globals['_DISKREPORT']._serialized_end=2203
+  _globals['_SOURCEFAULT']._serialized_start=2205
+  _globals['_SOURCEFAULT']._serialized_end=2299
+  _globals['_REPORTFILLRESPONSE']._serialized_start=2301
+  _globals['_REPORTFILLRESPONSE']._serialized_end=2321
+  _globals['_FILLSERVICE']._serialized_start=3009
+  _globals['_FILLSERVICE']._serialized_end=3382
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ What an appliance should hold, and where it may fetch it."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -19,6 +20,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _FillPriority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FillPriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FillPriority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILL_PRIORITY_UNSPECIFIED: _FillPriority.ValueType  # 0
+    """The sender did not say; as normal."""
+    FILL_PRIORITY_NORMAL: _FillPriority.ValueType  # 1
+    """In the windows."""
+    FILL_PRIORITY_NEW_RELEASE: _FillPriority.ValueType  # 2
+    """Before what is normal, in the windows."""
+    FILL_PRIORITY_EMERGENCY: _FillPriority.ValueType  # 3
+    """At once, whatever the windows say."""
+
+class FillPriority(_FillPriority, metaclass=_FillPriorityEnumTypeWrapper):
+    """How urgent a title is."""
+
+FILL_PRIORITY_UNSPECIFIED: FillPriority.ValueType  # 0
+"""The sender did not say; as normal."""
+FILL_PRIORITY_NORMAL: FillPriority.ValueType  # 1
+"""In the windows."""
+FILL_PRIORITY_NEW_RELEASE: FillPriority.ValueType  # 2
+"""Before what is normal, in the windows."""
+FILL_PRIORITY_EMERGENCY: FillPriority.ValueType  # 3
+"""At once, whatever the windows say."""
+Global___FillPriority: _TypeAlias = FillPriority  # noqa: Y015
 
 class _FillSourceKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -47,6 +76,58 @@ FILL_SOURCE_KIND_SITE: FillSourceKind.ValueType  # 2
 FILL_SOURCE_KIND_ORIGIN: FillSourceKind.ValueType  # 3
 """Where the encoder published."""
 Global___FillSourceKind: _TypeAlias = FillSourceKind  # noqa: Y015
+
+class _DiskTier:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DiskTierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskTier.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISK_TIER_UNSPECIFIED: _DiskTier.ValueType  # 0
+    """The sender did not say."""
+    DISK_TIER_SSD: _DiskTier.ValueType  # 1
+    """Flash."""
+    DISK_TIER_HDD: _DiskTier.ValueType  # 2
+    """It rotates."""
+
+class DiskTier(_DiskTier, metaclass=_DiskTierEnumTypeWrapper):
+    """What kind of disk it is."""
+
+DISK_TIER_UNSPECIFIED: DiskTier.ValueType  # 0
+"""The sender did not say."""
+DISK_TIER_SSD: DiskTier.ValueType  # 1
+"""Flash."""
+DISK_TIER_HDD: DiskTier.ValueType  # 2
+"""It rotates."""
+Global___DiskTier: _TypeAlias = DiskTier  # noqa: Y015
+
+class _DiskState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DiskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISK_STATE_UNSPECIFIED: _DiskState.ValueType  # 0
+    """The sender did not say."""
+    DISK_STATE_IN_USE: _DiskState.ValueType  # 1
+    """It is read and written."""
+    DISK_STATE_READ_ONLY: _DiskState.ValueType  # 2
+    """It is read; it takes nothing new."""
+    DISK_STATE_FAILED: _DiskState.ValueType  # 3
+    """It is left alone, and what it held counts as gone."""
+
+class DiskState(_DiskState, metaclass=_DiskStateEnumTypeWrapper):
+    """Whether a disk may be used."""
+
+DISK_STATE_UNSPECIFIED: DiskState.ValueType  # 0
+"""The sender did not say."""
+DISK_STATE_IN_USE: DiskState.ValueType  # 1
+"""It is read and written."""
+DISK_STATE_READ_ONLY: DiskState.ValueType  # 2
+"""It is read; it takes nothing new."""
+DISK_STATE_FAILED: DiskState.ValueType  # 3
+"""It is left alone, and what it held counts as gone."""
+Global___DiskState: _TypeAlias = DiskState  # noqa: Y015
 
 class _SourceFaultKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -174,6 +255,7 @@ class FillManifest(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     TITLES_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     appliance: _builtins.str
     """`appliances/{appliance}`."""
     revision: _builtins.int
@@ -186,6 +268,10 @@ class FillManifest(_message.Message):
     def titles(self) -> _containers.RepeatedCompositeFieldContainer[Global___FillTitle]:
         """In order of importance, the most wanted first."""
 
+    @_builtins.property
+    def policy(self) -> Global___FillPolicy:
+        """When the appliance may fetch, and how much."""
+
     def __init__(
         self,
         *,
@@ -193,14 +279,97 @@ class FillManifest(_message.Message):
         revision: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         titles: _abc.Iterable[Global___FillTitle] | None = ...,
+        policy: Global___FillPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appliance", b"appliance", "create_time", b"create_time", "revision", b"revision", "titles", b"titles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appliance", b"appliance", "create_time", b"create_time", "policy", b"policy", "revision", b"revision", "titles", b"titles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FillManifest: _TypeAlias = FillManifest  # noqa: Y015
+
+@_typing.final
+class FillPolicy(_message.Message):
+    """When an appliance may fetch what its manifest names, and how much. Every limit that is 0 or unset
+    is no limit.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    WINDOW_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    RATE_BITS_PER_S_MAX_FIELD_NUMBER: _builtins.int
+    BILLED_PERCENTILE_FIELD_NUMBER: _builtins.int
+    DRIVE_WRITES_PER_DAY_FIELD_NUMBER: _builtins.int
+    STOP_BELOW_UNIT_ROI_FIELD_NUMBER: _builtins.int
+    window_bytes_max: _builtins.int
+    """What one window may bring."""
+    rate_bits_per_s_max: _builtins.int
+    """How fast it may fetch, all sources together."""
+    billed_percentile: _builtins.int
+    """The percentile by which the link is billed, such as 95; fill never raises it."""
+    drive_writes_per_day: _builtins.float
+    """What may be written to flash a day, as a multiple of its capacity."""
+    stop_below_unit_roi: _builtins.bool
+    """Whether what is not urgent is fetched no more where fill brings less than it saves."""
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___FillWindow]:
+        """When it may fetch; at any time where there is none."""
+
+    def __init__(
+        self,
+        *,
+        windows: _abc.Iterable[Global___FillWindow] | None = ...,
+        window_bytes_max: _builtins.int = ...,
+        rate_bits_per_s_max: _builtins.int = ...,
+        billed_percentile: _builtins.int = ...,
+        drive_writes_per_day: _builtins.float = ...,
+        stop_below_unit_roi: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed_percentile", b"billed_percentile", "drive_writes_per_day", b"drive_writes_per_day", "rate_bits_per_s_max", b"rate_bits_per_s_max", "stop_below_unit_roi", b"stop_below_unit_roi", "window_bytes_max", b"window_bytes_max", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FillPolicy: _TypeAlias = FillPolicy  # noqa: Y015
+
+@_typing.final
+class FillWindow(_message.Message):
+    """A time of the day, in the time of the place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_MINUTE_FIELD_NUMBER: _builtins.int
+    DURATION_MINUTES_FIELD_NUMBER: _builtins.int
+    WEEKDAYS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    start_minute: _builtins.int
+    """Minutes after midnight, 0..1439."""
+    duration_minutes: _builtins.int
+    """How long it lasts, 1..1440; it may pass midnight."""
+    time_zone: _builtins.str
+    """IANA time zone, such as `Europe/Madrid`; UTC when empty."""
+    @_builtins.property
+    def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days on which it begins, 1 for Monday to 7 for Sunday; every day where there is none."""
+
+    def __init__(
+        self,
+        *,
+        start_minute: _builtins.int = ...,
+        duration_minutes: _builtins.int = ...,
+        weekdays: _abc.Iterable[_builtins.int] | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_minutes", b"duration_minutes", "start_minute", b"start_minute", "time_zone", b"time_zone", "weekdays", b"weekdays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FillWindow: _TypeAlias = FillWindow  # noqa: Y015
 
 @_typing.final
 class FillTitle(_message.Message):
@@ -212,12 +381,18 @@ class FillTitle(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     BUCKET_FIELD_NUMBER: _builtins.int
     OBJECTS_FIELD_NUMBER: _builtins.int
+    DEMAND_BYTES_PER_S_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """`titles/{title}`."""
     version: _builtins.str
     """The version of the title, the second part of its objects' keys."""
     bucket: _builtins.int
     """Its share of the catalog, 0..1023."""
+    demand_bytes_per_s: _builtins.float
+    """How much of it this appliance's clients are expected to take; 0 where nobody knows."""
+    priority: Global___FillPriority.ValueType
+    """How urgent it is."""
     @_builtins.property
     def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___FillObject]:
         """What to hold."""
@@ -229,10 +404,12 @@ class FillTitle(_message.Message):
         version: _builtins.str = ...,
         bucket: _builtins.int = ...,
         objects: _abc.Iterable[Global___FillObject] | None = ...,
+        demand_bytes_per_s: _builtins.float = ...,
+        priority: Global___FillPriority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "objects", b"objects", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "demand_bytes_per_s", b"demand_bytes_per_s", "objects", b"objects", "priority", b"priority", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -309,22 +486,122 @@ class ListSourcesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SOURCES_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___FillSource]:
         """Best first: peers in the site, then other sites, then the origin."""
+
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectBlocks]:
+        """By which blocks are verified as they come; none where the publisher made none."""
 
     def __init__(
         self,
         *,
         sources: _abc.Iterable[Global___FillSource] | None = ...,
+        blocks: _abc.Iterable[Global___ObjectBlocks] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sources", b"sources"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSourcesResponse: _TypeAlias = ListSourcesResponse  # noqa: Y015
+
+@_typing.final
+class ObjectBlocks(_message.Message):
+    """The digests of one object's blocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    BLOCK_DIGESTS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """The object's name."""
+    block_digests: _builtins.bytes
+    """As in `sluice.content.v1.MediaObject`."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        block_digests: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_digests", b"block_digests", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectBlocks: _TypeAlias = ObjectBlocks  # noqa: Y015
+
+@_typing.final
+class LookUpObjectRequest(_message.Message):
+    """Asks what one object is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLIANCE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    appliance: _builtins.str
+    """`appliances/{appliance}`; must be the caller's own."""
+    key: _builtins.str
+    """The object's name."""
+    def __init__(
+        self,
+        *,
+        appliance: _builtins.str = ...,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appliance", b"appliance", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpObjectRequest: _TypeAlias = LookUpObjectRequest  # noqa: Y015
+
+@_typing.final
+class LookUpObjectResponse(_message.Message):
+    """What one object is. NOT_FOUND where no title has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    OBJECT_FIELD_NUMBER: _builtins.int
+    BLOCK_DIGESTS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """`titles/{title}`."""
+    version: _builtins.str
+    """The version of the title."""
+    block_digests: _builtins.bytes
+    """By which its blocks are verified; empty where the publisher made none."""
+    @_builtins.property
+    def object(self) -> Global___FillObject:
+        """The object."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___FillSource]:
+        """Where it may be fetched, best first."""
+
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        version: _builtins.str = ...,
+        object: Global___FillObject | None = ...,
+        block_digests: _builtins.bytes = ...,
+        sources: _abc.Iterable[Global___FillSource] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["object", b"object"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_digests", b"block_digests", "object", b"object", "sources", b"sources", "title", b"title", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpObjectResponse: _TypeAlias = LookUpObjectResponse  # noqa: Y015
 
 @_typing.final
 class FillSource(_message.Message):
@@ -335,22 +612,30 @@ class FillSource(_message.Message):
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """The appliance's id, or `origin`: the label of counters and logs."""
     kind: Global___FillSourceKind.ValueType
     """How near it is."""
     base_url: _builtins.str
     """An object's key appended to this is its URL; ends in a slash."""
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait, from when the title is wanted, before asking it: nearer sources may have the
+        title by then, because one box of the site fetches it from afar.
+        """
+
     def __init__(
         self,
         *,
         source_id: _builtins.str = ...,
         kind: Global___FillSourceKind.ValueType = ...,
         base_url: _builtins.str = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "kind", b"kind", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "kind", b"kind", "source_id", b"source_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -371,6 +656,9 @@ class ReportFillRequest(_message.Message):
     WANTED_BYTES_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
     SOURCE_FAULTS_FIELD_NUMBER: _builtins.int
+    DISKS_FIELD_NUMBER: _builtins.int
+    FILLED_BYTES_TOTAL_FIELD_NUMBER: _builtins.int
+    OFFLOADED_BYTES_TOTAL_FIELD_NUMBER: _builtins.int
     appliance: _builtins.str
     """`appliances/{appliance}`; must be the caller's own."""
     manifest_revision: _builtins.int
@@ -385,6 +673,10 @@ class ReportFillRequest(_message.Message):
     """Bytes in the manifest."""
     incarnation: _builtins.str
     """Made anew at every start of the appliance, as in its heartbeats."""
+    filled_bytes_total: _builtins.int
+    """Bytes fetched since the start of the appliance."""
+    offloaded_bytes_total: _builtins.int
+    """Bytes sent to players since the start of the appliance."""
     @_builtins.property
     def complete_titles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Every title version of which all objects are held and verified, `{title}/{version}`, sorted."""
@@ -392,6 +684,10 @@ class ReportFillRequest(_message.Message):
     @_builtins.property
     def source_faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceFault]:
         """Sources that sent something wrong since the last report."""
+
+    @_builtins.property
+    def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskReport]:
+        """The disks of the store."""
 
     def __init__(
         self,
@@ -405,14 +701,59 @@ class ReportFillRequest(_message.Message):
         wanted_bytes: _builtins.int = ...,
         incarnation: _builtins.str = ...,
         source_faults: _abc.Iterable[Global___SourceFault] | None = ...,
+        disks: _abc.Iterable[Global___DiskReport] | None = ...,
+        filled_bytes_total: _builtins.int = ...,
+        offloaded_bytes_total: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appliance", b"appliance", "complete_titles", b"complete_titles", "held_bytes", b"held_bytes", "held_objects", b"held_objects", "incarnation", b"incarnation", "manifest_revision", b"manifest_revision", "source_faults", b"source_faults", "wanted_bytes", b"wanted_bytes", "wanted_objects", b"wanted_objects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appliance", b"appliance", "complete_titles", b"complete_titles", "disks", b"disks", "filled_bytes_total", b"filled_bytes_total", "held_bytes", b"held_bytes", "held_objects", b"held_objects", "incarnation", b"incarnation", "manifest_revision", b"manifest_revision", "offloaded_bytes_total", b"offloaded_bytes_total", "source_faults", b"source_faults", "wanted_bytes", b"wanted_bytes", "wanted_objects", b"wanted_objects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportFillRequest: _TypeAlias = ReportFillRequest  # noqa: Y015
+
+@_typing.final
+class DiskReport(_message.Message):
+    """One disk of an appliance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    disk: _builtins.str
+    """Its name in the appliance's configuration."""
+    tier: Global___DiskTier.ValueType
+    """What kind it is."""
+    state: Global___DiskState.ValueType
+    """Whether it is in use."""
+    reason: _builtins.str
+    """Why, for people; empty while it is in use."""
+    capacity_bytes: _builtins.int
+    """What it may hold."""
+    stored_bytes: _builtins.int
+    """What it holds."""
+    def __init__(
+        self,
+        *,
+        disk: _builtins.str = ...,
+        tier: Global___DiskTier.ValueType = ...,
+        state: Global___DiskState.ValueType = ...,
+        reason: _builtins.str = ...,
+        capacity_bytes: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "disk", b"disk", "reason", b"reason", "state", b"state", "stored_bytes", b"stored_bytes", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskReport: _TypeAlias = DiskReport  # noqa: Y015
 
 @_typing.final
 class SourceFault(_message.Message):

@@ -45,6 +45,11 @@ class FillServiceStub:
                 request_serializer=sluice_dot_fill_dot_v1_dot_fill__pb2.ListSourcesRequest.SerializeToString,
                 response_deserializer=sluice_dot_fill_dot_v1_dot_fill__pb2.ListSourcesResponse.FromString,
                 _registered_method=True)
+        self.LookUpObject = channel.unary_unary(
+                '/sluice.fill.v1.FillService/LookUpObject',
+                request_serializer=sluice_dot_fill_dot_v1_dot_fill__pb2.LookUpObjectRequest.SerializeToString,
+                response_deserializer=sluice_dot_fill_dot_v1_dot_fill__pb2.LookUpObjectResponse.FromString,
+                _registered_method=True)
         self.ReportFill = channel.unary_unary(
                 '/sluice.fill.v1.FillService/ReportFill',
                 request_serializer=sluice_dot_fill_dot_v1_dot_fill__pb2.ReportFillRequest.SerializeToString,
@@ -71,6 +76,13 @@ class FillServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LookUpObject(self, request, context):
+        """Says what one object of the catalog is, for an appliance that was asked for what it does not hold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportFill(self, request, context):
         """Says what the appliance holds whole and verified. Sent after every change and every minute.
         """
@@ -90,6 +102,11 @@ def add_FillServiceServicer_to_server(servicer, server):
                     servicer.ListSources,
                     request_deserializer=sluice_dot_fill_dot_v1_dot_fill__pb2.ListSourcesRequest.FromString,
                     response_serializer=sluice_dot_fill_dot_v1_dot_fill__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'LookUpObject': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUpObject,
+                    request_deserializer=sluice_dot_fill_dot_v1_dot_fill__pb2.LookUpObjectRequest.FromString,
+                    response_serializer=sluice_dot_fill_dot_v1_dot_fill__pb2.LookUpObjectResponse.SerializeToString,
             ),
             'ReportFill': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportFill,
@@ -152,6 +169,33 @@ class FillService:
             '/sluice.fill.v1.FillService/ListSources',
             sluice_dot_fill_dot_v1_dot_fill__pb2.ListSourcesRequest.SerializeToString,
             sluice_dot_fill_dot_v1_dot_fill__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUpObject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.fill.v1.FillService/LookUpObject',
+            sluice_dot_fill_dot_v1_dot_fill__pb2.LookUpObjectRequest.SerializeToString,
+            sluice_dot_fill_dot_v1_dot_fill__pb2.LookUpObjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

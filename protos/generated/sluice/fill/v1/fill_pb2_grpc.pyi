@@ -39,6 +39,8 @@ class FillServiceStub:
     """
     ListSources: _grpc.UnaryUnaryMultiCallable[_fill_pb2.ListSourcesRequest, _fill_pb2.ListSourcesResponse]
     """Lists where one title may be fetched, best first. Never empty while an origin is known."""
+    LookUpObject: _grpc.UnaryUnaryMultiCallable[_fill_pb2.LookUpObjectRequest, _fill_pb2.LookUpObjectResponse]
+    """Says what one object of the catalog is, for an appliance that was asked for what it does not hold."""
     ReportFill: _grpc.UnaryUnaryMultiCallable[_fill_pb2.ReportFillRequest, _fill_pb2.ReportFillResponse]
     """Says what the appliance holds whole and verified. Sent after every change and every minute."""
 
@@ -53,6 +55,8 @@ class FillServiceAsyncStub(FillServiceStub):
     """
     ListSources: _aio.UnaryUnaryMultiCallable[_fill_pb2.ListSourcesRequest, _fill_pb2.ListSourcesResponse]  # type: ignore[assignment]
     """Lists where one title may be fetched, best first. Never empty while an origin is known."""
+    LookUpObject: _aio.UnaryUnaryMultiCallable[_fill_pb2.LookUpObjectRequest, _fill_pb2.LookUpObjectResponse]  # type: ignore[assignment]
+    """Says what one object of the catalog is, for an appliance that was asked for what it does not hold."""
     ReportFill: _aio.UnaryUnaryMultiCallable[_fill_pb2.ReportFillRequest, _fill_pb2.ReportFillResponse]  # type: ignore[assignment]
     """Says what the appliance holds whole and verified. Sent after every change and every minute."""
 
@@ -76,6 +80,14 @@ class FillServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fill_pb2.ListSourcesResponse, _abc.Awaitable[_fill_pb2.ListSourcesResponse]]:
         """Lists where one title may be fetched, best first. Never empty while an origin is known."""
+
+    @_abc_1.abstractmethod
+    def LookUpObject(
+        self,
+        request: _fill_pb2.LookUpObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fill_pb2.LookUpObjectResponse, _abc.Awaitable[_fill_pb2.LookUpObjectResponse]]:
+        """Says what one object of the catalog is, for an appliance that was asked for what it does not hold."""
 
     @_abc_1.abstractmethod
     def ReportFill(
