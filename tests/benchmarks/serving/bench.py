@@ -21,8 +21,9 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.serving import matrix, report, telling
-from benchmarks.serving.clients.load import Load
+from benchmarks.serving.clients.load import Load, LoadFailed
 from benchmarks.serving.clients.openssl_client import Handshakes, run_openssl
+from benchmarks.serving.clients.reading import FROM_BYTES, run_reader
 from benchmarks.serving.clients.wrk import run_wrk
 from benchmarks.serving.content import (
     drop_from_memory,
@@ -54,7 +55,7 @@ def main() -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> None:
-    manner = Manner(arguments.ranges, arguments.new, arguments.cold)
+    manner = Manner(arguments.ranges, arguments.new, arguments.cold, arguments.client)
     peers = _taking_part(arguments.peers, manner)
     require(peers, TOOLS)
     effort = Effort(arguments.rounds, arguments.seconds, matrix.COLD_BYTES)
@@ -93,7 +94,8 @@ def _measure_hot(
                 peer.set_aside()
                 running[name] = peer
             for cell in (cell for cell in cells if cell.scheme == scheme):
-                lines += report.lines(cell, _interleaved(running, cell, effort, manner))
+                runs = _interleaved(running, cell, effort, manner)
+                lines += report.lines(cell, runs, _client(cell, manner))
     return lines
 
 
@@ -133,14 +135,17 @@ def _measure_cold(
                     warm(peer, site, names[:1])
                     drop_from_memory(site, names)
                     runs[name].append(_run(peer, cell, effort.seconds, manner, count))
-        lines += report.lines(cell, runs)
+        lines += report.lines(cell, runs, _client(cell, manner))
         remove_objects(site, names)
     return lines
 
 
 def _run(peer: Peer, cell: Cell, seconds: int, manner: Manner, cold_files: int = 0) -> Run:
     spent, read = peer.cpu(), peer.disk_bytes()
-    load = _load(peer, cell, seconds, manner, cold_files)
+    try:
+        load = _load(peer, cell, seconds, manner, cold_files)
+    except LoadFailed as error:
+        raise LoadFailed(f"{peer.name}: {error}") from None
     return report.one_run(load, cell.size_bytes, peer.cpu().since(spent), peer.disk_bytes() - read)
 
 
@@ -154,6 +159,15 @@ def _load(peer: Peer, cell: Cell, seconds: int, manner: Manner, cold_files: int)
             script="objects.lua",
             arguments=(str(cold_files), "once"),
             may_refuse=True,
+        )
+    if _client(cell, manner) == "reader":
+        whole = matrix.WHOLE_BYTES if manner.ranges else 0
+        return run_reader(
+            f"{peer.url}/{_name(whole or cell.size_bytes)}",
+            cell.connections,
+            seconds,
+            range_bytes=cell.size_bytes if manner.ranges else 0,
+            whole_bytes=whole,
         )
     if manner.ranges:
         return run_wrk(
@@ -170,6 +184,12 @@ def _load(peer: Peer, cell: Cell, seconds: int, manner: Manner, cold_files: int)
             peer.port, name, cell.size_bytes, Handshakes.FULL, cell.connections, seconds
         )
     return run_wrk(f"{peer.url}/{name}", cell.connections, seconds, anew=manner.anew)
+
+
+def _client(cell: Cell, manner: Manner) -> str:
+    if manner.anew and cell.scheme == "https":
+        return "openssl"
+    return manner.client_of(cell, reader_from_bytes=FROM_BYTES)
 
 
 def _taking_part(asked: Sequence[str], manner: Manner) -> list[str]:
@@ -199,6 +219,12 @@ def _arguments() -> argparse.Namespace:
     add("--sizes", type=_sizes, help="like 64K,2M (default: all six)")
     add("--schemes", type=_schemes, default=matrix.SCHEMES, help="http, https (default: both)")
     add("--connections", type=_counts, default=(32,), help="like 1,32,256 (default: 32)")
+    add(
+        "--client",
+        choices=("auto", "wrk"),
+        default="auto",
+        help="who asks: wrk, and for MiB and more in the clear a client with larger buffers (auto)",
+    )
     add("--ranges", action="store_true", help="ranges of those sizes in one object of 64 MiB")
     add("--new", action="store_true", help="a connection for each request; over TLS in full")
     add("--cold", action="store_true", help="objects that are not in memory, each read once")

@@ -20,18 +20,6 @@ _START_S = 8.0
 _COLD_START_S = 3.0
 
 
-class Manner(NamedTuple):
-    """How objects are asked for."""
-
-    ranges: bool = False
-    anew: bool = False
-    cold: bool = False
-
-    def __str__(self) -> str:
-        words = ("ranges" if self.ranges else "whole objects", "cold" if self.cold else "hot")
-        return ", ".join((*words, "new connections" if self.anew else "keep-alive"))
-
-
 class Cell(NamedTuple):
     scheme: str
     size_bytes: int
@@ -40,6 +28,25 @@ class Cell(NamedTuple):
     @property
     def size(self) -> str:
         return label(self.size_bytes)
+
+
+class Manner(NamedTuple):
+    """How objects are asked for."""
+
+    ranges: bool = False
+    anew: bool = False
+    cold: bool = False
+    client: str = "auto"
+
+    def __str__(self) -> str:
+        words = ("ranges" if self.ranges else "whole objects", "cold" if self.cold else "hot")
+        return ", ".join((*words, "new connections" if self.anew else "keep-alive"))
+
+    def client_of(self, cell: Cell, *, reader_from_bytes: int) -> str:
+        """Who asks: `wrk` reads 8 KiB a call, which bounds large objects in the clear by the client."""
+        plain_again = cell.scheme == "http" and not self.anew and not self.cold
+        large = cell.size_bytes >= reader_from_bytes
+        return "reader" if self.client == "auto" and plain_again and large else "wrk"
 
 
 def cells(

@@ -37,6 +37,7 @@ class Line:
     scheme: str
     size: str
     connections: int
+    client: str
     server: str
     medians: Run
     to_nginx: float | None
@@ -59,8 +60,8 @@ def one_run(load: Load, size_bytes: int, spent: CpuTime, disk_bytes: int) -> Run
     )
 
 
-def lines(cell: Cell, runs: Mapping[str, Sequence[Run]]) -> list[Line]:
-    """One for each server, in the order of `runs`."""
+def lines(cell: Cell, runs: Mapping[str, Sequence[Run]], client: str) -> list[Line]:
+    """One for each server, in the order of `runs`; `client` asked."""
     medians = {server: median_run(of_server) for server, of_server in runs.items()}
     rates = {server: run.requests_per_s for server, run in medians.items()}
     best = max((rate for server, rate in rates.items() if server != OURS), default=None)
@@ -70,6 +71,7 @@ def lines(cell: Cell, runs: Mapping[str, Sequence[Run]]) -> list[Line]:
             cell.scheme,
             cell.size,
             cell.connections,
+            client,
             server,
             medians[server],
             rates[server] / nginx if nginx else None,
@@ -106,7 +108,8 @@ def table(lines: Sequence[Line]) -> str:
     for line in lines:
         by_cell.setdefault((line.scheme, line.size, line.connections), []).append(line)
     for (scheme, size, connections), of_cell in by_cell.items():
-        text += ["", f"{scheme} {size}, {connections} connection(s)", _COLUMNS]
+        client = of_cell[0].client
+        text += ["", f"{scheme} {size}, {connections} connection(s) of {client}", _COLUMNS]
         text += [_row(line) for line in of_cell]
     return "\n".join((*text, "", *_summary(by_cell))) + "\n"
 

@@ -60,6 +60,19 @@ def test_a_connection_that_did_not_bring_the_object_is_no_measurement() -> None:
         read_openssl(said, 65536)
 
 
+def test_large_objects_in_the_clear_are_asked_for_by_a_client_that_reads_much_at_a_time() -> None:
+    def client(manner: Manner, scheme: str, size_bytes: int) -> str:
+        return manner.client_of(Cell(scheme, size_bytes, 32), reader_from_bytes=matrix.MIB)
+
+    assert client(Manner(), "http", matrix.MIB) == "reader"
+    assert client(Manner(ranges=True), "http", 4 * matrix.MIB) == "reader"
+    assert client(Manner(), "http", 256 * matrix.KIB) == "wrk"
+    assert client(Manner(), "https", matrix.MIB) == "wrk"
+    assert client(Manner(anew=True), "http", matrix.MIB) == "wrk"
+    assert client(Manner(cold=True), "http", matrix.MIB) == "wrk"
+    assert client(Manner(client="wrk"), "http", matrix.MIB) == "wrk"
+
+
 def test_cpu_is_told_for_a_request_and_for_a_gigabyte() -> None:
     measured = report.one_run(Load(1000, 2.0), 1_000_000, CpuTime(0.25, 0.5), 3_000_000)
     assert (measured.requests_per_s, measured.mb_per_s, measured.disk_mb) == (500, 500, 3)
@@ -69,11 +82,11 @@ def test_cpu_is_told_for_a_request_and_for_a_gigabyte() -> None:
 
 def test_each_server_is_compared_with_nginx_and_with_the_best_peer() -> None:
     runs = {"sluice": [run(1), run(300), run(200)], "nginx": [run(100)], "h2o": [run(400)]}
-    lines = report.lines(Cell("http", matrix.MIB, 32), runs)
+    lines = report.lines(Cell("http", matrix.MIB, 32), runs, "reader")
     assert [line.to_nginx for line in lines] == [2.0, 1.0, 4.0]
     assert [line.to_best_peer for line in lines] == [0.5, 0.25, 1.0]
     assert lines[0].medians.requests_per_s == median((1, 300, 200))
-    alone = report.lines(Cell("http", matrix.MIB, 32), {"sluice": [run(1)]})
+    alone = report.lines(Cell("http", matrix.MIB, 32), {"sluice": [run(1)]}, "wrk")
     assert (alone[0].to_nginx, alone[0].to_best_peer) == (None, None)
     assert re.search(r"http +1 MiB +32 +200 +100 +400 +2\.00 +0\.50\n", report.table(lines))
 
