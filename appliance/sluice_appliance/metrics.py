@@ -301,6 +301,15 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
         "Tries to enrol that failed; the log says whether the way or the token is wrong.",
     ),
     CounterSpec(
+        "sluice_appliance_demand_reports_total",
+        "Reports of what players take that the control plane took; standing still while bytes go out,"
+        " placement does not hear of this box.",
+    ),
+    CounterSpec(
+        "sluice_appliance_demand_reports_failed_total",
+        "Such reports that it did not take; they are sent again and lose nothing.",
+    ),
+    CounterSpec(
         "sluice_appliance_token_key_sets_total",
         "Sets of token keys taken from the control plane; standing still for days is no fault.",
     ),

@@ -20,6 +20,7 @@ from sluice_appliance.agent.agent import Agent, AgentSettings
 from sluice_appliance.agent.enrolment import EnrolmentRequest, check_identity, is_enrolled
 from sluice_appliance.agent.reporter import Standing, Vitals
 from sluice_appliance.agent.tally import AgentTally
+from sluice_appliance.agent.title_demand import TitleDemand
 from sluice_appliance.config import ApplianceConfig
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.progress import NOTHING_WANTED
@@ -100,10 +101,11 @@ async def _own(config: ApplianceConfig, store: Store, rng: random.Random) -> Non
     except TlsFilesRefused as error:
         raise CannotStart(f"{error} (settings 'tls_certificate', 'tls_key')") from None
     try:
+        demand = TitleDemand()
         page = PopularityPage(
-            popularity, counters.row(counters.rows - 1), asyncio.get_running_loop().time
+            popularity, counters.row(counters.rows - 1), asyncio.get_running_loop().time, demand.add
         )
-        await _run(config, store, pool, counters, page, rng)
+        await _run(config, store, pool, counters, page, demand, rng)
     finally:
         pool.close()
     log.info("appliance_stopped", appliance=config.appliance)
@@ -115,6 +117,7 @@ async def _run(
     pool: ServingPool,
     counters: SharedCounters,
     popularity: PopularityPage,
+    demand: TitleDemand,
     rng: random.Random,
 ) -> None:
     own_counters = supervisor_counters()
@@ -129,6 +132,7 @@ async def _run(
             reader=HttpSources(session),
             fill_tally=FillTally(own_counters),
             tally=AgentTally(own_counters),
+            demand=demand,
             vitals=lambda stored_bytes: _vitals(pool, counters, stored_bytes),
             rng=rng,
         )

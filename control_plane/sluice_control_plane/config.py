@@ -76,6 +76,8 @@ class ControlPlaneSettings:
     copies_per_site: int = setting(
         "How many appliances of each site hold a title, where there are as many.", default=2
     )
+    # A map names four appliances of a site: a fifth copy would be asked for by nobody.
+    copies_per_site_max: int = setting("How many may hold what is asked for most.", default=4)
     tokens: str = setting(
         "Access tokens in URLs: `off`, `signed` (there, not asked for) or `required`.",
         default="off",
@@ -96,6 +98,7 @@ class ControlPlaneSettings:
             )
         _check_range("up_after_heartbeats", self.up_after_heartbeats, 1, 100)
         _check_range("copies_per_site", self.copies_per_site, 1, 16)
+        _check_range("copies_per_site_max", self.copies_per_site_max, 1, 16)
         if self.tokens not in TOKEN_POLICIES:
             raise ValueError(f"tokens is {self.tokens!r}, expected {', '.join(TOKEN_POLICIES)}")
 

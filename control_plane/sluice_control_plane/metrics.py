@@ -83,6 +83,35 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.demand_reports = Counter(
+            "sluice_control_plane_demand_reports_total",
+            "Reports of what players take, by what became of them; `repeated` ones were counted before.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.demand_bytes = Counter(
+            "sluice_control_plane_demand_bytes_total",
+            "Bytes in such reports: of `titles`, by which placement goes; of the `rest`, too many titles "
+            "for a report; of `unknown` versions, of titles taken out.",
+            ["of"],
+            registry=self.registry,
+        )
+        self.demand_versions_forgotten = Counter(
+            "sluice_control_plane_demand_versions_forgotten_total",
+            "The least wanted title versions whose demand was forgotten, because a site asks for more "
+            "than are remembered.",
+            registry=self.registry,
+        )
+        self.demand_keep_failures = Counter(
+            "sluice_control_plane_demand_keep_failures_total",
+            "Times that demand could not be written to the database; it is in memory and tried again.",
+            registry=self.registry,
+        )
+        self.more_copies = Gauge(
+            "sluice_control_plane_more_copies",
+            "Copies of buckets, over all sites, that are held for their demand beyond `copies_per_site`.",
+            registry=self.registry,
+        )
         self.token_keys_revision = Gauge(
             "sluice_control_plane_token_keys_revision",
             "The revision of the token keys; a box with an older one refuses tokens of newer keys.",
@@ -98,6 +127,10 @@ class Metrics:
             self.appliances.labels(health.value).set(0)
         for stream in ("map", "titles", "manifest", "token_keys", "signing_keys"):
             self.watchers.labels(stream).set(0)
+        for outcome in ("counted", "repeated"):
+            self.demand_reports.labels(outcome)
+        for of in ("titles", "rest", "unknown"):
+            self.demand_bytes.labels(of)
         for kind in FAULT_KINDS:
             self.source_faults.labels(kind)
 

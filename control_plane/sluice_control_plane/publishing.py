@@ -4,7 +4,7 @@ A thing is published when it says something new: it is kept in the database, sig
 those who watch it, in this order, so that a revision once seen never means two things.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -90,6 +90,10 @@ class Publisher:
             )
         return self._manifests[appliance_id]
 
+    def told(self) -> Mapping[str, Sequence[fill_pb2.FillTitle]]:
+        """What the latest manifest of each appliance says."""
+        return {each: manifest.titles for each, manifest in self._latest_manifests.items()}
+
     async def publish_titles(self, titles: Iterable[content_pb2.Title]) -> None:
         registry = content_pb2.WatchTitlesResponse(revision=self.titles.revision)
         registry.titles.extend(_without_objects(title) for title in titles)
@@ -101,7 +105,7 @@ class Publisher:
         self._show_titles(document)
 
     async def publish_manifests(
-        self, wanted: Mapping[str, list[fill_pb2.FillTitle]], *, now: float
+        self, wanted: Mapping[str, Sequence[fill_pb2.FillTitle]], *, now: float
     ) -> None:
         """Those that say something new; all are kept in one transaction."""
         newer: dict[str, Document] = {}

@@ -14,12 +14,13 @@ from sluice_control_plane.content.liveness import becomes_live
 from sluice_control_plane.content.storage import set_live
 from sluice_control_plane.content.titles import is_live, version_name
 from sluice_control_plane.database import Database
-from sluice_control_plane.fill.manifests import fill_titles, place, wanted_at
+from sluice_control_plane.fill.manifests import wanted_at
 from sluice_control_plane.fleet.appliances import Appliance
 from sluice_control_plane.fleet.health import Health
 from sluice_control_plane.fleet.monitor import FleetMonitor
 from sluice_control_plane.fleet.storage import keep_belief
 from sluice_control_plane.metrics import Metrics
+from sluice_control_plane.placing import Placing
 from sluice_control_plane.publishing import Publisher
 from sluice_control_plane.steering.compiler import SteeringInput, compile_map
 from sluice_control_plane.steering.partition import TooManyBlocks
@@ -32,7 +33,7 @@ log = get_logger(__name__)
 # A rack that loses power falls silent within some milliseconds: one map for all of it.
 ROUND_EVERY_S = 0.1
 RETRY_AFTER_S = 1.0
-_PLACING = frozenset({Part.FLEET, Part.TITLES})
+_PLACING = frozenset({Part.FLEET, Part.TITLES, Part.DEMAND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Reconciler:
         publisher: Publisher,
         *,
         zone: Zone,
-        copies: int,
+        placing: Placing,
         clocks: Clocks,
         metrics: Metrics,
     ) -> None:
@@ -65,7 +66,7 @@ class Reconciler:
         self._monitor = monitor
         self._publisher = publisher
         self._zone = zone
-        self._copies = copies
+        self._placing = placing
         self._clocks = clocks
         self._metrics = metrics
         self._changed: set[Part] = set(Part)
@@ -110,6 +111,8 @@ class Reconciler:
             async with self._database.read() as connection:
                 self.truth = await read_again(connection, self.truth, {Part.TITLES})
         await self._publisher.publish_titles(titles_in_order(self.truth))
+        if Part.DEMAND in parts:
+            await self._placing.follow_demand(self.truth)
         if parts & _PLACING:
             await self._publish_manifests()
         await self._publish_map()
@@ -129,7 +132,7 @@ class Reconciler:
     async def _make_live(self) -> bool:
         """Marks the titles that have enough copies now; says whether there were any."""
         truth = self.truth
-        placed = place(truth.catalog.values(), truth.fleet.values(), self._copies)
+        placed = self._placing.place(truth)
         up = {each for each in truth.fleet if self._health(each) is Health.UP}
         ready = [
             title_id
@@ -144,12 +147,7 @@ class Reconciler:
         return bool(ready)
 
     async def _publish_manifests(self) -> None:
-        truth = self.truth
-        placed = place(truth.catalog.values(), truth.fleet.values(), self._copies)
-        wanted = {
-            appliance_id: fill_titles(title_ids, truth.catalog)
-            for appliance_id, title_ids in placed.items()
-        }
+        wanted = self._placing.manifests(self.truth, self._publisher.told())
         await self._publisher.publish_manifests(wanted, now=self._clocks.wall())
 
     async def _publish_map(self) -> None:

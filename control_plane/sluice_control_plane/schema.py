@@ -77,6 +77,36 @@ fill_reports = sa.Table(
     sa.Column("complete_titles", sa.JSON, nullable=False),
 )
 
+# What players of a site take, smoothed over days.
+site_demand = sa.Table(
+    "site_demand",
+    metadata,
+    sa.Column("site_id", _ID, sa.ForeignKey("sites.site_id"), primary_key=True),
+    sa.Column("begin_time_us", sa.BigInteger, nullable=False),
+    # When a byte counts for one in the score.
+    sa.Column("since_time_us", sa.BigInteger, nullable=False),
+    # `title/version` -> bytes.
+    sa.Column("score", sa.JSON, nullable=False),
+)
+
+# How far each appliance was heard about demand, so that a report counts once.
+demand_heard = sa.Table(
+    "demand_heard",
+    metadata,
+    sa.Column("appliance_id", _ID, sa.ForeignKey("appliances.appliance_id"), primary_key=True),
+    sa.Column("incarnation", sa.String(64), nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+)
+
+# The buckets that a site holds more copies of than of others.
+bucket_copies = sa.Table(
+    "bucket_copies",
+    metadata,
+    sa.Column("site_id", _ID, sa.ForeignKey("sites.site_id"), primary_key=True),
+    sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("copies", sa.Integer, nullable=False),
+)
+
 titles = sa.Table(
     "titles",
     metadata,

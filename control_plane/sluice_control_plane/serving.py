@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sluice.content.v1 import content_pb2, content_pb2_grpc
+from sluice.demand.v1 import demand_pb2, demand_pb2_grpc
 from sluice.fill.v1 import fill_pb2, fill_pb2_grpc
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice.routes.v1 import routes_pb2, routes_pb2_grpc
@@ -24,6 +25,9 @@ from sluice.tokens.v1 import tokens_pb2, tokens_pb2_grpc
 from sluice_control_plane.config import ControlPlaneSettings
 from sluice_control_plane.content.servicer import ContentServicer
 from sluice_control_plane.database import Database, open_database
+from sluice_control_plane.demand.keeper import DemandKeeper
+from sluice_control_plane.demand.ledger import DemandLedger
+from sluice_control_plane.demand.servicer import DemandServicer
 from sluice_control_plane.errors import ERRORS
 from sluice_control_plane.fill.servicer import FillServicer
 from sluice_control_plane.fleet.health import HealthPolicy
@@ -37,6 +41,7 @@ from sluice_control_plane.identity.servicer import EnrolmentServicer
 from sluice_control_plane.identity.state_folder import prepare
 from sluice_control_plane.identity.tokens import SECRET_BYTES
 from sluice_control_plane.metrics import Metrics
+from sluice_control_plane.placing import Placing
 from sluice_control_plane.publishing import Publisher, Signer
 from sluice_control_plane.reconciler import Clocks, Reconciler
 from sluice_control_plane.routes.servicer import RoutesServicer
@@ -64,6 +69,7 @@ SERVICES = tuple(
         (routes_pb2.DESCRIPTOR, ("RoutesService",)),
         (content_pb2.DESCRIPTOR, ("ContentService",)),
         (fill_pb2.DESCRIPTOR, ("FillService",)),
+        (demand_pb2.DESCRIPTOR, ("DemandService",)),
         (steering_pb2.DESCRIPTOR, ("SteeringService",)),
         (tokens_pb2.DESCRIPTOR, ("TokenKeyService",)),
     )
@@ -85,6 +91,7 @@ class Running:
     monitor: FleetMonitor
     publisher: Publisher
     reconciler: Reconciler
+    demand: DemandKeeper
     finished: asyncio.Task[None]
 
 
@@ -114,11 +121,19 @@ async def serve(settings: ControlPlaneSettings, clocks: Clocks) -> AsyncIterator
         stack.push_async_callback(_stop, newcomers)
         database = await stack.enter_async_context(open_database(settings.the_database_url()))
         publisher = Publisher(database, Signer(folder.signing_key), metrics)
-        monitor, reconciler = await _actors(settings, clocks, database, publisher, metrics)
+        ledger = DemandLedger()
+        monitor, reconciler = await _actors(settings, clocks, database, publisher, ledger, metrics)
+        demand = DemandKeeper(
+            database, ledger, metrics, on_change=lambda: reconciler.touch(Part.DEMAND)
+        )
+        await demand.restore()
         ring = _token_keys(settings, clocks, database, folder.signing_key, metrics)
         await ring.restore()
         _add_services(
             machines, settings, clocks, database, monitor, publisher, reconciler, ring, metrics
+        )
+        demand_pb2_grpc.add_DemandServiceServicer_to_server(
+            DemandServicer(ledger, reconciler, metrics, clock=clocks.wall), machines
         )
         fleet_pb2_grpc.add_EnrolmentServiceServicer_to_server(
             EnrolmentServicer(
@@ -133,7 +148,7 @@ async def serve(settings: ControlPlaneSettings, clocks: Clocks) -> AsyncIterator
         host, port = address_setting("admin_listen", settings.admin_listen)
         facts = _Facts(metrics, monitor, publisher)
         await stack.enter_async_context(serve_admin(host, port, metrics.registry, facts))
-        finished = await stack.enter_async_context(_running(monitor, reconciler, ring))
+        finished = await stack.enter_async_context(_running(monitor, reconciler, ring, demand))
         await machines.start()
         await newcomers.start()
         # Streams end before the servers stop, and those before the actors.
@@ -141,7 +156,9 @@ async def serve(settings: ControlPlaneSettings, clocks: Clocks) -> AsyncIterator
         stack.push_async_callback(_stop, machines)
         stack.callback(publisher.close)
         stack.callback(ring.close)
-        yield Running(listen, enrolment_listen, metrics, monitor, publisher, reconciler, finished)
+        yield Running(
+            listen, enrolment_listen, metrics, monitor, publisher, reconciler, demand, finished
+        )
 
 
 async def _actors(
@@ -149,6 +166,7 @@ async def _actors(
     clocks: Clocks,
     database: Database,
     publisher: Publisher,
+    ledger: DemandLedger,
     metrics: Metrics,
 ) -> tuple[FleetMonitor, Reconciler]:
     """Restored from what an earlier run left."""
@@ -163,16 +181,25 @@ async def _actors(
     monitor = FleetMonitor(
         policy, clock=clocks.steady, on_change=on_change, on_move=metrics.health_moved
     )
+    placing = Placing(
+        database,
+        ledger,
+        metrics,
+        copies_min=settings.copies_per_site,
+        copies_max=settings.copies_per_site_max,
+        clock=clocks.wall,
+    )
     reconciler = Reconciler(
         database,
         monitor,
         publisher,
         zone=_zone(settings),
-        copies=settings.copies_per_site,
+        placing=placing,
         clocks=clocks,
         metrics=metrics,
     )
     await publisher.restore()
+    await placing.restore()
     async with database.read() as connection:
         await restore_beliefs(connection, monitor)
     metrics.show_health(monitor.by_health())
@@ -307,7 +334,7 @@ def _check_free(name: str, address: str) -> None:
 
 @asynccontextmanager
 async def _running(
-    monitor: FleetMonitor, reconciler: Reconciler, ring: TokenKeyRing
+    monitor: FleetMonitor, reconciler: Reconciler, ring: TokenKeyRing, demand: DemandKeeper
 ) -> AsyncIterator[asyncio.Task[None]]:
     """The actors, until the block ends."""
 
@@ -316,6 +343,7 @@ async def _running(
             group.create_task(monitor.run())
             group.create_task(reconciler.run())
             group.create_task(ring.run())
+            group.create_task(demand.run())
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(all_of_them())

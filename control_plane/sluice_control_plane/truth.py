@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sluice.content.v1 import content_pb2
 from sluice_control_plane.content.storage import read_catalog
+from sluice_control_plane.content.titles import version_name
 from sluice_control_plane.fleet.appliances import Appliance
 from sluice_control_plane.fleet.storage import read_fleet
 from sluice_control_plane.routes.storage import read_all
@@ -26,6 +27,8 @@ class Part(Enum):
     TITLES = "titles"
     ROUTES = "routes"
     HEALTH = "health"
+    # It is in memory, not in the truth: what is made of both is made anew.
+    DEMAND = "demand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Truth:
     fleet: Mapping[str, Appliance] = field(default_factory=dict)
     # By title id, with their objects.
     catalog: Mapping[str, content_pb2.Title] = field(default_factory=dict)
+    # The same by `title/version`.
+    versions: Mapping[str, content_pb2.Title] = field(default_factory=dict)
     partition: Partition = field(default_factory=lambda: partition((), ()))
 
 
@@ -52,7 +57,9 @@ async def read_again(connection: AsyncConnection, before: Truth, parts: Abstract
     if Part.TITLES in parts:
         titles = await read_catalog(connection)
         truth = replace(
-            truth, catalog={title.name.removeprefix("titles/"): title for title in titles}
+            truth,
+            catalog={title.name.removeprefix("titles/"): title for title in titles},
+            versions={version_name(title): title for title in titles},
         )
     site_ids = tuple(site.site_id for site in truth.sites)
     if Part.ROUTES in parts or site_ids != truth.partition.site_ids:

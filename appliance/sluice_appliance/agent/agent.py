@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc.aio
 
+from sluice_appliance.agent.demand_reporter import DemandReporter, DemandService
 from sluice_appliance.agent.enrolment import EnrolmentRequest, enrol, load_verifier
 from sluice_appliance.agent.last_known_good import ManifestInForce
 from sluice_appliance.agent.reporter import (
@@ -21,6 +22,7 @@ from sluice_appliance.agent.reporter import (
     Vitals,
 )
 from sluice_appliance.agent.tally import AgentTally
+from sluice_appliance.agent.title_demand import TitleDemand
 from sluice_appliance.agent.token_keys import TokenKeysInForce, follow_token_keys
 from sluice_appliance.fill.fetch import ReadsSources
 from sluice_appliance.fill.progress import FillProgress
@@ -61,6 +63,7 @@ class Agent:
         reader: ReadsSources,
         fill_tally: FillTally,
         tally: AgentTally,
+        demand: TitleDemand,
         vitals: Callable[[int], Vitals],
         rng: random.Random,
     ) -> None:
@@ -70,6 +73,7 @@ class Agent:
         self._reader = reader
         self._fill_tally = fill_tally
         self._tally = tally
+        self._demand = demand
         self._vitals = vitals
         self._rng = rng
         self._worker: FillWorker | None = None
@@ -131,7 +135,17 @@ class Agent:
             tally=self._tally,
         )
         await keys.load()
+        demand = DemandReporter(
+            DemandService(
+                channel,
+                appliance=self._standing.appliance,
+                incarnation=self._standing.incarnation,
+            ).report,
+            self._demand,
+            self._tally,
+        )
         async with asyncio.TaskGroup() as group:
+            group.create_task(demand.run())
             group.create_task(follow_token_keys(channel, keys, rng=self._rng))
             group.create_task(heart.run())
             group.create_task(self._watch(service, worker, reporter))

@@ -5,7 +5,7 @@ from sluice_runtime.counters import SharedCounters, index_of
 
 
 class AgentTally:
-    """Adds up heartbeats, enrolments and key sets."""
+    """Adds up heartbeats, enrolments, reports of demand and key sets."""
 
     def __init__(self, counters: SharedCounters) -> None:
         self._row = counters.row(0)
@@ -19,6 +19,12 @@ class AgentTally:
 
     def enrolment_failed(self) -> None:
         self._row[index_of(self._specs, "sluice_appliance_enrolments_failed_total")] += 1
+
+    def demand_reported(self) -> None:
+        self._row[index_of(self._specs, "sluice_appliance_demand_reports_total")] += 1
+
+    def demand_report_failed(self) -> None:
+        self._row[index_of(self._specs, "sluice_appliance_demand_reports_failed_total")] += 1
 
     def token_keys_taken(self) -> None:
         self._row[index_of(self._specs, "sluice_appliance_token_key_sets_total")] += 1

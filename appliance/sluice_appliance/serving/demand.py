@@ -28,7 +28,7 @@ class Wanted:
     bytes_per_s: float
 
 
-class Demand:
+class ObjectDemand:
     """Begins at `now`, in the seconds of a clock that only goes forward."""
 
     def __init__(self, now: float, *, half_life_s: float = HALF_LIFE_S, keys_max: int = KEYS_MAX):

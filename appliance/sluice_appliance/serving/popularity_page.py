@@ -1,14 +1,14 @@
 """Drains what workers count of each object, once a second, and shows it as `/popularity`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from aiohttp import web
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.demand import HALF_LIFE_S, Demand
-from sluice_appliance.serving.popularity import Popularity
+from sluice_appliance.serving.demand import HALF_LIFE_S, ObjectDemand
+from sluice_appliance.serving.popularity import Hits, Popularity
 
 # Slots of closed objects are free again after a drain at the latest.
 DRAIN_S = 1.0
@@ -17,15 +17,20 @@ SHOWN_MAX = 1000
 
 
 class PopularityPage:
-    """Counts what was lost in `row`, the pool's own."""
+    """Counts what was lost in `row`, the pool's own. `hear` is told what each drain brought."""
 
     def __init__(
-        self, popularity: Popularity, row: "memoryview[int]", clock: Callable[[], float]
+        self,
+        popularity: Popularity,
+        row: "memoryview[int]",
+        clock: Callable[[], float],
+        hear: Callable[[Mapping[str, Hits]], None] = lambda _: None,
     ) -> None:
         self._popularity = popularity
         self._row = row
         self._clock = clock
-        self._demand = Demand(clock())
+        self._hear = hear
+        self._demand = ObjectDemand(clock())
 
     async def run(self) -> None:
         """Drains until cancelled."""
@@ -37,6 +42,7 @@ class PopularityPage:
         drained = self._popularity.drain()
         self._row[tally.POPULARITY_LOST] += drained.lost.hits
         self._demand.add(drained.by_key, self._clock())
+        self._hear(drained.by_key)
 
     def routes(self) -> list[web.RouteDef]:
         """`/popularity`, with `?count=` for how many objects."""

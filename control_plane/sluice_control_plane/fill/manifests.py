@@ -5,36 +5,77 @@ moves no bytes and steering finds them where placement put them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sluice.content.v1 import content_pb2
 from sluice.fill.v1 import fill_pb2
+from sluice_control_plane.fill.expected import in_order, settled
 from sluice_control_plane.fleet.appliances import Appliance
-from sluice_control_plane.placement.placement import Site, assign
+from sluice_control_plane.placement.placement import NO_MORE, Copies, Site, assign
 from sluice_control_plane.placement.rendezvous import Member
 
+# Manifests by appliance id, as they were told or are to be told.
+Told = Mapping[str, Sequence[fill_pb2.FillTitle]]
 
-def place(
-    titles: Iterable[content_pb2.Title], fleet: Iterable[Appliance], copies: int
-) -> Mapping[str, tuple[str, ...]]:
-    """The ids of the titles that each enrolled appliance should hold."""
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All titles, and the bytes of each, by name."""
+
+    titles: Mapping[str, content_pb2.Title]
+    sizes: Mapping[str, int]
+
+
+def sites_of(fleet: Iterable[Appliance]) -> list[Site]:
+    """The sites that have enrolled appliances, in order of id."""
     members: dict[str, list[Member]] = {}
     for appliance in fleet:
         if appliance.enrol_time is not None:
             member = Member(appliance.appliance_id, appliance.weight)
             members.setdefault(appliance.site_id, []).append(member)
-    sites = [Site(site_id, tuple(there)) for site_id, there in sorted(members.items())]
-    return assign((title.name.removeprefix("titles/") for title in titles), sites, copies)
+    return [Site(site_id, tuple(there)) for site_id, there in sorted(members.items())]
 
 
-def fill_titles(
-    title_ids: Sequence[str], catalog: Mapping[str, content_pb2.Title]
-) -> list[fill_pb2.FillTitle]:
-    """The titles of a manifest, the newest first: the audience of a film is largest when it is new."""
-    wanted = sorted(
-        (catalog[title_id] for title_id in title_ids),
-        key=lambda title: (-title.create_time.ToMicroseconds(), title.name),
-    )
-    return [_fill_title(title) for title in wanted]
+def place(
+    titles: Iterable[content_pb2.Title],
+    fleet: Iterable[Appliance],
+    copies: int,
+    more: Copies = NO_MORE,
+) -> Mapping[str, tuple[str, ...]]:
+    """The ids of the titles that each enrolled appliance should hold."""
+    title_ids = (title.name.removeprefix("titles/") for title in titles)
+    return assign(title_ids, sites_of(fleet), copies, more)
+
+
+def fill_manifests(
+    placed: Mapping[str, Sequence[str]],
+    fleet: Iterable[Appliance],
+    catalog: Catalog,
+    expected: Mapping[str, Mapping[str, float]],
+    before: Told,
+) -> Mapping[str, list[fill_pb2.FillTitle]]:
+    """What each appliance is told. `expected` has what clients of each site are expected to take, in
+    bytes/s by title name: those of one appliance take their share of its copies."""
+    site_of = {appliance.appliance_id: appliance.site_id for appliance in fleet}
+    copies: dict[tuple[str, str], int] = {}
+    for appliance_id, title_ids in placed.items():
+        for title_id in title_ids:
+            place_of = site_of[appliance_id], title_id
+            copies[place_of] = copies.get(place_of, 0) + 1
+    plain = {name: _fill_title(title) for name, title in catalog.titles.items()}
+    found: dict[str, list[fill_pb2.FillTitle]] = {}
+    for appliance_id, title_ids in placed.items():
+        site_id = site_of[appliance_id]
+        told = {title.title: title.demand_bytes_per_s for title in before.get(appliance_id, ())}
+        shares = {
+            (name := f"titles/{title_id}"): settled(
+                told.get(name, 0.0), expected[site_id][name] / copies[site_id, title_id]
+            )
+            for title_id in title_ids
+        }
+        order = in_order(shares, catalog.sizes, catalog.titles)
+        found[appliance_id] = [_with_demand(plain[name], shares[name]) for name in order]
+    return found
 
 
 def wanted_at(
@@ -48,6 +89,13 @@ def wanted_at(
             there = wanted.setdefault(title_id, {})
             there.setdefault(site_of[appliance_id], []).append(appliance_id)
     return wanted
+
+
+def _with_demand(plain: fill_pb2.FillTitle, bytes_per_s: float) -> fill_pb2.FillTitle:
+    title = fill_pb2.FillTitle()
+    title.CopyFrom(plain)
+    title.demand_bytes_per_s = bytes_per_s
+    return title
 
 
 def _fill_title(title: content_pb2.Title) -> fill_pb2.FillTitle:

@@ -28,6 +28,7 @@ _FLEET = "/sluice.fleet.v1.FleetService/"
 _ROUTES = "/sluice.routes.v1.RoutesService/"
 _CONTENT = "/sluice.content.v1.ContentService/"
 _FILL = "/sluice.fill.v1.FillService/"
+_DEMAND = "/sluice.demand.v1.DemandService/"
 _STEERING = "/sluice.steering.v1.SteeringService/"
 _TOKENS = "/sluice.tokens.v1.TokenKeyService/"
 
@@ -52,7 +53,9 @@ METHOD_ROLES: Mapping[str, frozenset[Role]] = {
     _CONTENT + "WatchTitles": frozenset({_O, _E, _S}),
     _FILL + "WatchManifest": frozenset({_O, _A}),
     _FILL + "ListSources": frozenset({_O, _A}),
+    _FILL + "LookUpObject": frozenset({_O, _A}),
     _FILL + "ReportFill": frozenset({_O, _A}),
+    _DEMAND + "ReportDemand": frozenset({_O, _A}),
     _STEERING + "WatchMap": frozenset({_O, _D, _S}),
     _STEERING + "ExplainClient": frozenset({_O}),
     _TOKENS + "WatchTokenKeys": frozenset({_O, _A}),

@@ -6,8 +6,13 @@ bytes, and steering, which ranks the same members, still sends clients to where 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sluice_control_plane.placement.rendezvous import Member, bucket_of, rank
+
+# Site id and bucket -> how many copies, where they are more than everywhere.
+Copies = Mapping[tuple[str, int], int]
+NO_MORE: Copies = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +29,11 @@ def holders(bucket: int, site: Site, copies: int) -> tuple[str, ...]:
 
 
 def assign(
-    titles: Iterable[str], sites: Sequence[Site], copies: int
+    titles: Iterable[str], sites: Sequence[Site], copies: int, more: Copies = NO_MORE
 ) -> Mapping[str, tuple[str, ...]]:
     """The titles that each appliance should hold, in order of id; an appliance without any is there too.
 
-    Raises ValueError for fewer than one copy.
+    A site holds `copies` of a bucket, or as many as `more` says of it. Raises ValueError for fewer than one copy.
     """
     if copies < 1:
         raise ValueError(f"copies is {copies}, expected at least 1")
@@ -40,6 +45,7 @@ def assign(
         by_bucket.setdefault(bucket_of(title), []).append(title)
     for bucket, titles_there in by_bucket.items():
         for site in sites:
-            for appliance_id in holders(bucket, site, copies):
+            here = more.get((site.site_id, bucket), copies)
+            for appliance_id in holders(bucket, site, here):
                 wanted[appliance_id].extend(titles_there)
     return {appliance_id: tuple(sorted(held)) for appliance_id, held in wanted.items()}

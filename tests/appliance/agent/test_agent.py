@@ -16,6 +16,7 @@ from sluice_appliance.agent.agent import Agent, AgentSettings
 from sluice_appliance.agent.enrolment import EnrolmentRequest
 from sluice_appliance.agent.reporter import Standing, Vitals
 from sluice_appliance.agent.tally import AgentTally
+from sluice_appliance.agent.title_demand import TitleDemand
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.metrics import supervisor_counters
@@ -74,6 +75,7 @@ class Place:
             reader=reader,
             fill_tally=FillTally(self.counters),
             tally=AgentTally(self.counters),
+            demand=TitleDemand(),
             vitals=lambda stored_bytes: Vitals(True, stored_bytes, 0.25, 7),
             rng=random.Random(1),
         )

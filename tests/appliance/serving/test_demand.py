@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.demand import Demand, Wanted
+from sluice_appliance.serving.demand import ObjectDemand, Wanted
 from sluice_appliance.serving.popularity import Hits, Popularity
 from sluice_appliance.serving.popularity_page import PopularityPage
 from sluice_runtime.metrics import serve_admin
 
 
 def test_a_steady_object_is_shown_at_its_rate() -> None:
-    demand = Demand(0.0, half_life_s=60.0)
+    demand = ObjectDemand(0.0, half_life_s=60.0)
     for second in range(1, 3600):
         demand.add({"a": Hits(10, 1000)}, float(second))
     (wanted,) = demand.top(5, 3599.0)
@@ -27,21 +27,21 @@ def test_a_steady_object_is_shown_at_its_rate() -> None:
 
 
 def test_what_was_asked_for_long_ago_gives_way_to_what_is_asked_for_now() -> None:
-    demand = Demand(0.0, half_life_s=60.0)
+    demand = ObjectDemand(0.0, half_life_s=60.0)
     demand.add({"old": Hits(1000, 0)}, 1.0)
     demand.add({"new": Hits(20, 0)}, 1.0 + 6 * 60.0)
     assert [wanted.key for wanted in demand.top(2, 400.0)] == ["new", "old"]
 
 
 def test_the_most_asked_for_half_is_remembered_where_there_are_too_many() -> None:
-    demand = Demand(0.0, keys_max=10)
+    demand = ObjectDemand(0.0, keys_max=10)
     demand.add({str(number): Hits(number, 0) for number in range(11)}, 1.0)
     assert {wanted.key for wanted in demand.top(99, 1.0)} == {"6", "7", "8", "9", "10"}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 1e6)), max_size=30))
 def test_order_holds_however_long_nothing_is_asked_for(events: list[tuple[str, float]]) -> None:
-    demand, now = Demand(0.0, half_life_s=1.0), 0.0
+    demand, now = ObjectDemand(0.0, half_life_s=1.0), 0.0
     for key, pause_s in events:
         now += pause_s
         demand.add({key: Hits(1, 1)}, now)
@@ -94,4 +94,4 @@ def test_the_page_shows_what_workers_counted_and_what_was_lost() -> None:
 
 def test_a_demand_that_nobody_added_to_shows_nothing() -> None:
     empty: list[Wanted] = []
-    assert Demand(0.0).top(5, 10.0) == empty
+    assert ObjectDemand(0.0).top(5, 10.0) == empty

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.content.v1 import content_pb2
+from sluice.demand.v1 import demand_pb2
 from sluice.fill.v1 import fill_pb2
 from sluice.fleet.v1 import fleet_pb2
 from sluice.routes.v1 import routes_pb2
@@ -31,7 +32,15 @@ from sluice_control_plane.identity.roles import (
 )
 from sluice_runtime import rpc
 
-FILES = (fleet_pb2, routes_pb2, content_pb2, fill_pb2, steering_pb2, tokens_pb2)
+FILES = (
+    fleet_pb2,
+    routes_pb2,
+    content_pb2,
+    fill_pb2,
+    demand_pb2,
+    steering_pb2,
+    tokens_pb2,
+)
 
 
 def _methods() -> dict[str, MethodDescriptor]:
