@@ -11,7 +11,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -70,21 +70,26 @@ def _measure(arguments: argparse.Namespace) -> None:
     sys.stdout.flush()
     measure = _measure_cold if manner.cold else _measure_hot
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        lines = measure(site_in(Path(folder)), peers, cells, effort, manner)
-    sys.stdout.write(report.table(lines))
-    found = {"machine": facts, "manner": str(manner), "quick": arguments.quick, **effort._asdict()}
-    telling.write_json(arguments.json, {**found, "lines": [asdict(line) for line in lines]})
+        lines: list[Line] = []
+        try:
+            for of_cell in measure(site_in(Path(folder)), peers, cells, effort, manner):
+                lines += of_cell
+        finally:
+            # One run of many that fails takes nothing of what was measured before with it.
+            sys.stdout.write(report.table(lines))
+            found = {"machine": facts, "manner": str(manner), "quick": arguments.quick}
+            told_lines = [asdict(line) for line in lines]
+            telling.write_json(arguments.json, {**found, **effort._asdict(), "lines": told_lines})
 
 
 def _measure_hot(
     site: Site, peers: Sequence[str], cells: Sequence[Cell], effort: Effort, manner: Manner
-) -> list[Line]:
+) -> Iterator[list[Line]]:
     """All servers of a scheme stand beside each other; who is not measured is stopped."""
     rng = random.Random(1)
     sizes = {matrix.WHOLE_BYTES} if manner.ranges else {cell.size_bytes for cell in cells}
     for size_bytes in sizes:
         write_object(site, _name(size_bytes), size_bytes, rng)
-    lines: list[Line] = []
     for scheme in dict.fromkeys(cell.scheme for cell in cells):
         with ExitStack() as stack:
             running: dict[str, Peer] = {}
@@ -95,8 +100,7 @@ def _measure_hot(
                 running[name] = peer
             for cell in (cell for cell in cells if cell.scheme == scheme):
                 runs = _interleaved(running, cell, effort, manner)
-                lines += report.lines(cell, runs, _client(cell, manner))
-    return lines
+                yield report.lines(cell, runs, _client(cell, manner))
 
 
 def _interleaved(
@@ -114,9 +118,8 @@ def _interleaved(
 
 def _measure_cold(
     site: Site, peers: Sequence[str], cells: Sequence[Cell], effort: Effort, manner: Manner
-) -> list[Line]:
+) -> Iterator[list[Line]]:
     """Each object is read once; a server starts for each run, for a page that it maps stays."""
-    lines: list[Line] = []
     for cell in cells:
         count = matrix.cold_files(cell.size_bytes, cell.connections, effort.cold_bytes)
         names = [f"{_FOLDER}/{number}.mp4" for number in range(count)]
@@ -135,9 +138,8 @@ def _measure_cold(
                     warm(peer, site, names[:1])
                     drop_from_memory(site, names)
                     runs[name].append(_run(peer, cell, effort.seconds, manner, count))
-        lines += report.lines(cell, runs, _client(cell, manner))
+        yield report.lines(cell, runs, _client(cell, manner))
         remove_objects(site, names)
-    return lines
 
 
 def _run(peer: Peer, cell: Cell, seconds: int, manner: Manner, cold_files: int = 0) -> Run:
