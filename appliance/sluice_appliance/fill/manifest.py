@@ -1,16 +1,26 @@
 """What this appliance should hold, as the control plane signed it."""
 
 import enum
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 from google.protobuf.message import DecodeError
 
 from sluice.fill.v1 import fill_pb2
+from sluice_appliance.fill.policy import NO_LIMITS, FillPolicy, Priority
+from sluice_appliance.fill.windows import FillWindow
 from sluice_appliance.object_key import InvalidObjectKey, parse_key
 from sluice_appliance.store.layout import LayoutError, ObjectHeader, check_header
 from sluice_runtime.signatures import SignatureRefused, Verifier
 
 PURPOSE = "sluice.fill.v1.FillManifest"
+# Each is placed on days at every plan; a few a day for a week are far fewer.
+WINDOWS_MAX = 64
+_PRIORITIES = {
+    fill_pb2.FILL_PRIORITY_NEW_RELEASE: Priority.NEW_RELEASE,
+    fill_pb2.FILL_PRIORITY_EMERGENCY: Priority.EMERGENCY,
+}
 
 
 class Refusal(enum.Enum):
@@ -37,10 +47,15 @@ class WantedTitle:
     title: str
     version: str
     objects: tuple[ObjectHeader, ...]
+    # What clients are expected to take of it; 0 where nobody knows.
+    demand_bytes_per_s: float = 0.0
+    priority: Priority = Priority.NORMAL
+    # Added up once: a plan asks for it many times.
+    size_bytes: int = field(init=False, compare=False)
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(wanted.size_bytes for wanted in self.objects)
+    def __post_init__(self) -> None:
+        size_bytes = sum([wanted.size_bytes for wanted in self.objects])
+        object.__setattr__(self, "size_bytes", size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,7 @@ class Manifest:
 
     revision: int
     titles: tuple[WantedTitle, ...]
+    policy: FillPolicy = NO_LIMITS
 
 
 def open_manifest(
@@ -61,7 +77,11 @@ def open_manifest(
         raise ManifestRefused(Refusal.SIGNATURE, str(error)) from None
     try:
         message = fill_pb2.FillManifest.FromString(signed.payload)
-        manifest = Manifest(message.revision, tuple(_title(title) for title in message.titles))
+        manifest = Manifest(
+            message.revision,
+            tuple(_title(title) for title in message.titles),
+            _policy(message.policy),
+        )
         _check_names(manifest)
     except (DecodeError, InvalidObjectKey, LayoutError, ValueError) as error:
         raise ManifestRefused(Refusal.MALFORMED, f"the manifest: {error}") from None
@@ -78,8 +98,16 @@ def open_manifest(
 
 
 def _title(title: fill_pb2.FillTitle) -> WantedTitle:
+    demand = title.demand_bytes_per_s
+    if not 0 <= demand < math.inf:
+        raise ValueError(f"demand_bytes_per_s of {title.title} is {demand}, expected 0 or more")
     return WantedTitle(
-        title.title, title.version, tuple(_object(wanted) for wanted in title.objects)
+        title.title,
+        title.version,
+        tuple(_object(wanted) for wanted in title.objects),
+        demand,
+        # One that is not known here yet is no reason to go without the rest.
+        _PRIORITIES.get(title.priority, Priority.NORMAL),
     )
 
 
@@ -89,6 +117,36 @@ def _object(wanted: fill_pb2.FillObject) -> ObjectHeader:
     )
     check_header(header)
     return header
+
+
+def _policy(policy: fill_pb2.FillPolicy) -> FillPolicy:
+    if len(policy.windows) > WINDOWS_MAX:
+        raise ValueError(f"{len(policy.windows)} windows, at most {WINDOWS_MAX}")
+    return FillPolicy(
+        windows=tuple(_window(window) for window in policy.windows),
+        window_bytes_max=policy.window_bytes_max or None,
+        rate_bits_per_s_max=policy.rate_bits_per_s_max or None,
+        billed_percentile=policy.billed_percentile or None,
+        drive_writes_per_day=policy.drive_writes_per_day or None,
+        stop_below_unit_roi=policy.stop_below_unit_roi,
+    )
+
+
+def _window(window: fill_pb2.FillWindow) -> FillWindow:
+    return FillWindow(
+        window.start_minute,
+        window.duration_minutes,
+        frozenset(window.weekdays),
+        _zone(window.time_zone or "UTC"),
+    )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    # Names that are folders, or too long for a file, reach the file system.
+    except (KeyError, OSError, ValueError):
+        raise ValueError(f"time zone {name[:64]!r} is not known here") from None
 
 
 def _check_names(manifest: Manifest) -> None:

@@ -1,5 +1,8 @@
 """Which manifests are taken."""
 
+from typing import Any
+from zoneinfo import ZoneInfo
+
 import pytest
 from appliance.fill.signing import KEY, STRANGER, VERIFIER, message, signed
 from hypothesis import given
@@ -7,6 +10,8 @@ from hypothesis import strategies as st
 
 from sluice.fill.v1 import fill_pb2
 from sluice_appliance.fill.manifest import Manifest, ManifestRefused, Refusal, open_manifest
+from sluice_appliance.fill.policy import NO_LIMITS, FillPolicy, Priority
+from sluice_appliance.fill.windows import FillWindow
 from sluice_runtime.signatures import sign
 
 
@@ -71,6 +76,82 @@ def test_a_manifest_that_names_an_impossible_object_is_refused(damage: str) -> N
             wanted.content_type = "video/mp4\r\nSet-Cookie: x"
         case _:
             bad.titles[0].objects.append(wanted)
+    assert refusal(signed(bad)) is Refusal.MALFORMED
+
+
+def test_a_policy_is_read_with_its_windows_and_nothing_for_no_limit() -> None:
+    bare = opened(signed(message(7, {"film": [b"abc"]})))
+    assert bare.policy == NO_LIMITS
+    assert (bare.titles[0].demand_bytes_per_s, bare.titles[0].priority) == (0, Priority.NORMAL)
+    full = message(7, {"film": [b"abc"]})
+    full.titles[0].demand_bytes_per_s = 1.5
+    full.titles[0].priority = fill_pb2.FILL_PRIORITY_EMERGENCY
+    full.policy.CopyFrom(
+        fill_pb2.FillPolicy(
+            windows=[
+                fill_pb2.FillWindow(
+                    start_minute=120,
+                    duration_minutes=720,
+                    weekdays=[6, 7],
+                    time_zone="Europe/Madrid",
+                ),
+                fill_pb2.FillWindow(start_minute=0, duration_minutes=60),
+            ],
+            window_bytes_max=10,
+            rate_bits_per_s_max=20,
+            billed_percentile=95,
+            drive_writes_per_day=0.3,
+            stop_below_unit_roi=True,
+        )
+    )
+    manifest = opened(signed(full))
+    assert manifest.titles[0].demand_bytes_per_s == 1.5
+    assert manifest.titles[0].priority is Priority.EMERGENCY
+    assert manifest.policy == FillPolicy(
+        (
+            FillWindow(120, 720, frozenset({6, 7}), ZoneInfo("Europe/Madrid")),
+            FillWindow(0, 60, zone=ZoneInfo("UTC")),
+        ),
+        10,
+        20,
+        95,
+        0.3,
+        stop_below_unit_roi=True,
+    )
+
+
+def test_a_priority_that_is_newer_than_this_box_is_as_normal() -> None:
+    newer = message(7, {"film": [b"abc"]})
+    newer.titles[0].MergeFromString(b"\x30\x63")
+    assert opened(signed(newer)).titles[0].priority is Priority.NORMAL
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"windows": [fill_pb2.FillWindow(start_minute=1440, duration_minutes=1)]},
+        {"windows": [fill_pb2.FillWindow(start_minute=0, duration_minutes=0)]},
+        {"windows": [fill_pb2.FillWindow(duration_minutes=1, weekdays=[8])]},
+        {"windows": [fill_pb2.FillWindow(duration_minutes=1, time_zone="Mars/Olympus")]},
+        {"windows": [fill_pb2.FillWindow(duration_minutes=1, time_zone="Europe")]},
+        {"windows": [fill_pb2.FillWindow(duration_minutes=1, time_zone="../../etc/passwd")]},
+        {"windows": [fill_pb2.FillWindow(duration_minutes=1, time_zone="x" * 5000)]},
+        {"windows": [fill_pb2.FillWindow(duration_minutes=1)] * 65},
+        {"window_bytes_max": -1},
+        {"rate_bits_per_s_max": -1},
+        {"billed_percentile": 101},
+        {"drive_writes_per_day": float("nan")},
+    ],
+)
+def test_a_manifest_with_an_impossible_policy_is_refused(wrong: dict[str, Any]) -> None:
+    bad = message(7, {"film": [b"abc"]})
+    bad.policy.CopyFrom(fill_pb2.FillPolicy(**wrong))
+    assert refusal(signed(bad)) is Refusal.MALFORMED
+
+
+def test_a_manifest_with_a_demand_that_is_no_number_is_refused() -> None:
+    bad = message(7, {"film": [b"abc"]})
+    bad.titles[0].demand_bytes_per_s = float("nan")
     assert refusal(signed(bad)) is Refusal.MALFORMED
 
 
