@@ -1,75 +1,209 @@
-"""What to fetch and what to let go, from what is wanted, what is held, and the room there is.
+"""What to fetch, what to let go and what to move, from what is wanted, what is held, and what may come.
 
 Titles come in order of importance and are held whole or not at all. A title that does not fit is passed
 over and smaller ones behind it may still be taken. What is held of a title that was passed over stays
-as long as it is in nobody's way.
+until its room is needed by one that is taken and comes whole with what is left of the budgets: nothing
+that is wanted is let go for what cannot arrive. A title that is larger than a whole budget comes in
+parts, and room is made for each part as it comes.
+
+Cost: 2 to 4 ms for a box that wants 10,000 objects in 1,000 titles (`make simulate-fill`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
+from sluice_appliance.fill.budgets import EVERYTHING, Allowance, Wait
 from sluice_appliance.fill.manifest import WantedTitle
-from sluice_appliance.store.layout import ObjectHeader, ObjectKey
+from sluice_appliance.fill.policy import Priority
+from sluice_appliance.fill.room import Room
+from sluice_appliance.fill.shelves import Shelf, Tier
+from sluice_appliance.fill.survey import Eviction, Standing, survey
+from sluice_appliance.fill.tiers import take
+from sluice_appliance.store.layout import ObjectHeader
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One object to fetch, and the title that asks for it."""
+    """One object to fetch, the title that asks for it, and where it goes."""
 
     title: str
     version: str
     wanted: ObjectHeader
+    tier: Tier
+    # How much of it may come now, beyond what has come before: the rest waits for the next budget.
+    take_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One object that another tier suits better: copied, then let go where it was."""
+
+    header: ObjectHeader
+    source: Tier
+    target: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A title to hold that cannot come now, or not all of it."""
+
+    title: WantedTitle
+    missing_bytes: int
+    wait: Wait
 
 
 @dataclass(frozen=True, slots=True)
 class FillPlan:
-    """Evict first, then fetch in order: then the store never holds more than its capacity."""
+    """Evict, demote, fetch in order, promote: then no tier ever holds more than its capacity."""
 
-    evict: tuple[ObjectKey, ...]
+    evict: tuple[Eviction, ...]
+    demote: tuple[Move, ...]
     fetch: tuple[Fetch, ...]
+    promote: tuple[Move, ...]
+    postponed: tuple[Postponed, ...]
     # Titles for which there is no room, the most wanted first.
     without_room: tuple[WantedTitle, ...]
+    # All that is to be held and is not, now or later: what has come of these is kept.
+    awaited: frozenset[ObjectHeader]
 
 
 def plan_fill(
-    titles: Sequence[WantedTitle],
-    held: Mapping[ObjectKey, ObjectHeader],
-    *,
-    capacity_bytes: int,
+    titles: Sequence[WantedTitle], shelves: Sequence[Shelf], may: Allowance = EVERYTHING
 ) -> FillPlan:
-    """The same input makes the same plan."""
-    chosen, without_room, free_bytes = _choose(titles, capacity_bytes)
-    keep = {wanted.key for title in chosen for wanted in title.objects if _is_held(wanted, held)}
-    for title in without_room:
-        for wanted in title.objects:
-            if _is_held(wanted, held) and wanted.size_bytes <= free_bytes:
-                keep.add(wanted.key)
-                free_bytes -= wanted.size_bytes
-    fetch = tuple(
-        Fetch(title.title, title.version, wanted)
-        for title in chosen
-        for wanted in title.objects
-        if wanted.key not in keep
+    """The same input makes the same plan. `shelves`: at least one, the fastest first."""
+    standings, evict = survey(titles, shelves)
+    taken = take(standings, shelves)
+    room = Room(shelves, standings, taken)
+    room.shed_excess()
+    demote = _moves(reversed(taken.titles), room, Tier.HDD, inf)
+    orders = _Orders(room, may)
+    for standing, shelf in taken.titles:
+        if standing.missing:
+            orders.add(standing, shelf)
+    promote = _moves(taken.titles, room, Tier.SSD, orders.flash_bytes)
+    return FillPlan(
+        evict=tuple(sorted(evict + room.evicted, key=lambda one: (one.key, one.tier.value))),
+        demote=demote,
+        fetch=tuple(orders.fetches),
+        promote=promote,
+        postponed=tuple(orders.postponed),
+        without_room=tuple([standing.title for standing in taken.without_room]),
+        awaited=frozenset([one for standing, _ in taken.titles for one in standing.missing])
+        - room.given_up,
     )
-    evict = tuple(sorted(key for key in held if key not in keep))
-    return FillPlan(evict, fetch, tuple(without_room))
 
 
-def _choose(
-    titles: Sequence[WantedTitle], capacity_bytes: int
-) -> tuple[list[WantedTitle], list[WantedTitle], int]:
-    chosen: list[WantedTitle] = []
-    without_room: list[WantedTitle] = []
-    free_bytes = capacity_bytes
-    for title in titles:
-        if title.size_bytes <= free_bytes:
-            chosen.append(title)
-            free_bytes -= title.size_bytes
-        else:
-            without_room.append(title)
-    return chosen, without_room, free_bytes
+class _Orders:
+    """Fetches, as they use up the budgets."""
+
+    def __init__(self, room: Room, may: Allowance) -> None:
+        self.fetches: list[Fetch] = []
+        self.postponed: list[Postponed] = []
+        self._room = room
+        self._may = may
+        self._urgent_bytes = may.urgent.left_bytes
+        self._normal_bytes = may.normal.left_bytes
+        self.flash_bytes = may.flash.left_bytes
+
+    def add(self, standing: Standing, shelf: int) -> None:
+        """Fetches what is missing of a title, as far as it may come now."""
+        title, room = standing.title, self._room
+        shelf = self._place(standing, shelf)
+        more = [one.size_bytes - room.arrived(one, shelf) for one in standing.missing]
+        needs = sum(more)
+        if title.priority is Priority.NORMAL and not self._may.is_proactive:
+            self.postponed.append(Postponed(title, needs, Wait.ROI))
+            return
+        left, whole = self._budget(title.priority, room.shelves[shelf].tier)
+        if needs and left < 1:
+            self.postponed.append(Postponed(title, needs, self._why(title.priority, shelf)))
+            return
+        # What would fit a whole budget waits for one; what fits none comes in parts.
+        arrives = needs <= left or needs > whole
+        may_evict = arrives and needs <= room.free[shelf] + room.evictable[shelf]
+        wait = None
+        for wanted, its_more in zip(standing.missing, more, strict=True):
+            takes = its_more if its_more <= left else int(left)
+            if takes < its_more and takes == 0:
+                wait = self._why(title.priority, shelf)
+                break
+            if not room.make(takes, shelf, may_evict=may_evict):
+                wait = Wait.ROOM if arrives else self._why(title.priority, shelf)
+                break
+            self._order(title, wanted, shelf, takes)
+            left -= takes
+            if takes < its_more:
+                wait = self._why(title.priority, shelf)
+                break
+        if wait is not None:
+            self.postponed.append(Postponed(title, needs, wait))
+
+    def _order(self, title: WantedTitle, wanted: ObjectHeader, shelf: int, takes: int) -> None:
+        tier = self._room.shelves[shelf].tier
+        self.fetches.append(Fetch(title.title, title.version, wanted, tier, takes))
+        self._urgent_bytes -= takes
+        if title.priority is not Priority.EMERGENCY:
+            self._normal_bytes -= takes
+        if tier is Tier.SSD:
+            self.flash_bytes -= takes
+
+    def _place(self, standing: Standing, shelf: int) -> int:
+        """Where the title goes; for one that has not begun to come, the other tier where its own has no
+        room or may not be written now."""
+        room = self._room
+        if len(room.shelves) == 1 or standing.home is not None:
+            return shelf
+        needs, other = standing.movable_bytes, 1 - shelf
+        for begun in (shelf, other):
+            if any(room.arrived(wanted, begun) for wanted in standing.missing):
+                return begun
+        if self._takes(needs, shelf, room.free[shelf] + room.evictable[shelf]):
+            return shelf
+        takes = self._takes(needs, other, room.free[other] + room.evictable[other])
+        return other if takes else shelf
+
+    def _takes(self, size_bytes: int, shelf: int, room_bytes: int) -> bool:
+        is_flash = self._room.shelves[shelf].tier is Tier.SSD
+        return size_bytes <= room_bytes and (not is_flash or size_bytes <= self.flash_bytes)
+
+    def _budget(self, priority: Priority, tier: Tier) -> tuple[float, float]:
+        """What is left for a title, and what a whole budget would be."""
+        left, whole = self._urgent_bytes, self._may.urgent.whole_bytes
+        if priority is not Priority.EMERGENCY:
+            left = min(left, self._normal_bytes)
+            whole = min(whole, self._may.normal.whole_bytes)
+        if tier is Tier.SSD:
+            left = min(left, self.flash_bytes)
+            whole = min(whole, self._may.flash.whole_bytes)
+        return max(0, left), whole
+
+    def _why(self, priority: Priority, shelf: int) -> Wait:
+        if priority is not Priority.EMERGENCY and self._normal_bytes < 1:
+            return self._may.wait
+        is_flash = self._room.shelves[shelf].tier is Tier.SSD
+        return Wait.FLASH if is_flash and self.flash_bytes < 1 else Wait.BUDGET
 
 
-def _is_held(wanted: ObjectHeader, held: Mapping[ObjectKey, ObjectHeader]) -> bool:
-    # A key whose bytes or media type are others than the manifest's is let go and fetched anew.
-    return held.get(wanted.key) == wanted
+def _moves(
+    titles: Iterable[tuple[Standing, int]], room: Room, target: Tier, write_bytes: float
+) -> tuple[Move, ...]:
+    """To one tier, in the order of `titles`, as much of it as there is room for and may be written."""
+    moves: list[Move] = []
+    if len(room.shelves) == 1:
+        return ()
+    for standing, shelf in titles:
+        other = 1 - shelf
+        if room.shelves[shelf].tier is not target or not standing.on_bytes[other]:
+            continue
+        for header in standing.on[other]:
+            if header.size_bytes > write_bytes or header in room.shed:
+                continue
+            # Flash is not emptied for what is served from a slow disk meanwhile; a slow disk is, for what
+            # has to leave flash.
+            if not room.make(header.size_bytes, shelf, may_evict=target is Tier.HDD):
+                continue
+            room.free[other] += header.size_bytes
+            write_bytes -= header.size_bytes
+            moves.append(Move(header, room.shelves[other].tier, target))
+    return tuple(moves)

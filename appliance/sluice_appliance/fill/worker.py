@@ -16,6 +16,7 @@ from sluice_appliance.fill.fetch import Begins, Fetcher, ObjectUnfetched, ReadsS
 from sluice_appliance.fill.manifest import Manifest
 from sluice_appliance.fill.plan import Fetch, FillPlan, plan_fill
 from sluice_appliance.fill.progress import FillProgress, measure
+from sluice_appliance.fill.shelves import Shelf, Tier
 from sluice_appliance.fill.sources import Source
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
@@ -121,7 +122,7 @@ class FillWorker:
             self._held = held = await self._store.inventory()
             if manifest is None:
                 return True
-            plan = plan_fill(manifest.titles, held, capacity_bytes=self._capacity_bytes)
+            plan = plan_fill(manifest.titles, [Shelf(Tier.SSD, self._capacity_bytes, held)])
             self._say(manifest, plan)
             self._forget_sources(plan)
             await self._let_go(plan, held)
@@ -132,12 +133,12 @@ class FillWorker:
         return await self._fetch_all(plan.fetch, held)
 
     async def _let_go(self, plan: FillPlan, held: dict[ObjectKey, ObjectHeader]) -> None:
-        await self._store.keep_partials_of({fetch.wanted for fetch in plan.fetch})
-        for key in plan.evict:
-            await self._store.delete(key)
-            del held[key]
+        await self._store.keep_partials_of(plan.awaited)
+        for eviction in plan.evict:
+            await self._store.delete(eviction.key)
+            del held[eviction.key]
             self._tally.object_evicted()
-            log.info("object_evicted", key=key)
+            log.info("object_evicted", key=eviction.key)
 
     async def _fetch_all(
         self, fetches: Sequence[Fetch], held: dict[ObjectKey, ObjectHeader]

@@ -1,0 +1,99 @@
+"""The room on each shelf while a plan is made: what is free, and what may be let go for more.
+
+Every step of a plan takes its room here, in the order in which the steps will be done, so that no step
+ever finds its shelf full.
+"""
+
+from collections.abc import Sequence
+
+from sluice_appliance.fill.shelves import Shelf
+from sluice_appliance.fill.survey import Eviction, Standing
+from sluice_appliance.fill.tiers import Taken
+from sluice_appliance.store.layout import ObjectHeader
+
+
+class Room:
+    """Shelves are named by their place in the plan's list."""
+
+    def __init__(
+        self, shelves: Sequence[Shelf], standings: Sequence[Standing], taken: Taken
+    ) -> None:
+        self.shelves = shelves
+        self.evicted: list[Eviction] = []
+        # What has come of these is given up: it needs more room than there is.
+        self.given_up: set[ObjectHeader] = set()
+        # Objects of taken titles that had to go all the same: no move finds them.
+        self.shed: set[ObjectHeader] = set()
+        self._taken = taken
+        self.free = [
+            shelf.capacity_bytes - sum([standing.on_bytes[i] for standing in standings])
+            for i, shelf in enumerate(shelves)
+        ]
+        # The least important last: they go first.
+        self._victims = [
+            [header for standing in taken.without_room for header in standing.on[i]]
+            for i in range(len(shelves))
+        ]
+        self.evictable = [
+            sum([standing.on_bytes[i] for standing in taken.without_room])
+            for i in range(len(shelves))
+        ]
+        if any(shelf.partial for shelf in shelves):
+            self._take_partials()
+
+    def arrived(self, wanted: ObjectHeader, shelf: int) -> int:
+        """How much of an object has come before."""
+        partial = self.shelves[shelf].partial
+        return partial.get(wanted, 0) if partial and wanted not in self.given_up else 0
+
+    def make(self, size_bytes: int, shelf: int, *, may_evict: bool) -> bool:
+        """Takes so much, letting go of what is least important where that is allowed and helps."""
+        if may_evict and size_bytes <= self.free[shelf] + self.evictable[shelf]:
+            while self.free[shelf] < size_bytes:
+                victim = self._victims[shelf].pop()
+                self.evictable[shelf] -= victim.size_bytes
+                self._evict(victim, shelf)
+        if self.free[shelf] < size_bytes:
+            return False
+        self.free[shelf] -= size_bytes
+        return True
+
+    def shed_excess(self) -> None:
+        """Lets go of what is over a shelf's capacity, when that shrank: first what serves nobody yet."""
+        for shelf in range(len(self.shelves)):
+            if self.free[shelf] < 0:
+                self._give_up_partials(shelf)
+                self.make(0, shelf, may_evict=self.free[shelf] + self.evictable[shelf] >= 0)
+            if self.free[shelf] < 0:
+                self._evict_taken(shelf)
+
+    def _take_partials(self) -> None:
+        for standing, _ in self._taken.titles:
+            for wanted in standing.missing:
+                for i, shelf in enumerate(self.shelves):
+                    self.free[i] -= shelf.partial.get(wanted, 0)
+
+    def _give_up_partials(self, shelf: int) -> None:
+        for standing, _ in reversed(self._taken.titles):
+            for wanted in reversed(standing.missing):
+                if self.free[shelf] >= 0:
+                    return
+                if self.arrived(wanted, shelf):
+                    for i in range(len(self.shelves)):
+                        self.free[i] += self.arrived(wanted, i)
+                    self.given_up.add(wanted)
+
+    def _evict_taken(self, shelf: int) -> None:
+        while self._victims[shelf]:
+            self._evict(self._victims[shelf].pop(), shelf)
+        self.evictable[shelf] = 0
+        for standing, _ in reversed(self._taken.titles):
+            for header in reversed(standing.on[shelf]):
+                if self.free[shelf] >= 0:
+                    return
+                self._evict(header, shelf)
+                self.shed.add(header)
+
+    def _evict(self, header: ObjectHeader, shelf: int) -> None:
+        self.free[shelf] += header.size_bytes
+        self.evicted.append(Eviction(header.key, self.shelves[shelf].tier))

@@ -1,0 +1,81 @@
+"""The disks of the box as the plan sees them: one shelf for each tier, and what stands there.
+
+Which disk of a tier an object goes to is the store's to choose. So that whatever it chose the next object
+fits on one of them, a shelf of n disks keeps room for n - 1 of the largest objects free: were every
+disk too full for an object, all together would have less than n of it left.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sluice_appliance.store.layout import ObjectHeader, ObjectKey
+
+
+class Tier(Enum):
+    """What kind of disk; the label of metrics. The fastest first."""
+
+    SSD = "ssd"
+    HDD = "hdd"
+
+
+class DiskState(Enum):
+    """Whether a disk may be used."""
+
+    IN_USE = "in_use"
+    # It is read; it takes and loses nothing.
+    READ_ONLY = "read_only"
+    # What it held counts as gone.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskContent:
+    """One disk and what is on it."""
+
+    tier: Tier
+    capacity_bytes: int
+    held: Mapping[ObjectKey, ObjectHeader]
+    # Bytes that have come of objects on their way in.
+    partial: Mapping[ObjectHeader, int] = field(default_factory=dict)
+    state: DiskState = DiskState.IN_USE
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One tier."""
+
+    tier: Tier
+    capacity_bytes: int
+    held: Mapping[ObjectKey, ObjectHeader]
+    partial: Mapping[ObjectHeader, int] = field(default_factory=dict)
+    # Served from disks that take nothing: it needs no room and cannot be let go.
+    fixed: Mapping[ObjectKey, ObjectHeader] = field(default_factory=dict)
+
+
+def shelve(disks: Iterable[DiskContent], *, largest_bytes: int) -> tuple[Shelf, ...]:
+    """The tiers that have a disk which is read, the fastest first. `largest_bytes`: of an object that
+    is wanted."""
+    there = [disk for disk in disks if disk.state is not DiskState.FAILED]
+    return tuple(
+        _shelf(tier, of_tier, largest_bytes)
+        for tier in Tier
+        if (of_tier := [disk for disk in there if disk.tier is tier])
+    )
+
+
+def _shelf(tier: Tier, disks: list[DiskContent], largest_bytes: int) -> Shelf:
+    in_use = [disk for disk in disks if disk.state is DiskState.IN_USE]
+    kept_free = largest_bytes * max(0, len(in_use) - 1)
+    return Shelf(
+        tier,
+        max(0, sum(disk.capacity_bytes for disk in in_use) - kept_free),
+        {key: header for disk in in_use for key, header in disk.held.items()},
+        {header: size for disk in in_use for header, size in disk.partial.items()},
+        {
+            key: header
+            for disk in disks
+            if disk.state is DiskState.READ_ONLY
+            for key, header in disk.held.items()
+        },
+    )
