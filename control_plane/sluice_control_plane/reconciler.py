@@ -5,7 +5,7 @@ that fails is tried again and leaves what was published as it was.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -69,6 +69,8 @@ class Reconciler:
         self._placing = placing
         self._clocks = clocks
         self._metrics = metrics
+        # For each title the appliances of each site that should hold it.
+        self._wanted_at: Mapping[str, Mapping[str, Sequence[str]]] = {}
         self._changed: set[Part] = set(Part)
         # Appliances whose belief is not in the database yet.
         self._beliefs: set[str] = set()
@@ -133,10 +135,11 @@ class Reconciler:
         """Marks the titles that have enough copies now; says whether there were any."""
         truth = self.truth
         placed = self._placing.place(truth)
+        self._wanted_at = wanted_at(placed, truth.fleet.values())
         up = {each for each in truth.fleet if self._health(each) is Health.UP}
         ready = [
             title_id
-            for title_id, sites in wanted_at(placed, truth.fleet.values()).items()
+            for title_id, sites in self._wanted_at.items()
             if not is_live(truth.catalog[title_id])
             and becomes_live(sites, up=up, complete_at=self._holding(title_id))
         ]
@@ -172,6 +175,16 @@ class Reconciler:
 
     def _health(self, appliance_id: str) -> Health:
         return self._monitor.belief(appliance_id).machine.health
+
+    def fetchers(self, title_id: str, site_id: str) -> list[Appliance]:
+        """The appliances of a site that are well, should hold a title and do not report it whole."""
+        holding = self._holding(title_id)
+        wanting = self._wanted_at.get(title_id, {}).get(site_id, ())
+        return [
+            self.truth.fleet[each]
+            for each in wanting
+            if each not in holding and self._health(each) in (Health.UP, Health.STARTING)
+        ]
 
     def holders(self, title_id: str) -> list[Appliance]:
         """The healthy appliances that report a title whole."""

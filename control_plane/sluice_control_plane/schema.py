@@ -148,6 +148,17 @@ objects = sa.Table(
     sa.Column("content_type", sa.String(127), nullable=False),
 )
 
+# By which the blocks of an object are verified as they come; a table of its own, because they are read
+# for one title at a time.
+block_digests = sa.Table(
+    "block_digests",
+    metadata,
+    sa.Column("title_id", _ID, sa.ForeignKey("titles.title_id"), primary_key=True),
+    # Of the object in the title.
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digests", _DOCUMENT, nullable=False),
+)
+
 routes = sa.Table(
     "routes",
     metadata,

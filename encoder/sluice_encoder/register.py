@@ -84,6 +84,7 @@ def title_message(
             size_bytes=each.size_bytes,
             sha256=bytes.fromhex(each.sha256),
             content_type=content_type(each.name),
+            block_digests=each.block_digests,
         )
     return title
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,14 +82,22 @@ class Box:
         return fill_pb2.FillManifest.FromString(response.manifest.payload)
 
     async def sources(self, title: str, version: str = "v1") -> list[tuple[str, int, str]]:
-        answer = await fill_pb2_grpc.FillServiceStub(self.channel).ListSources(
+        answer = await self.list_sources(title, version)
+        return [(each.source_id, each.kind, each.base_url) for each in answer.sources]
+
+    async def list_sources(self, title: str, version: str = "v1") -> fill_pb2.ListSourcesResponse:
+        return await fill_pb2_grpc.FillServiceStub(self.channel).ListSources(
             fill_pb2.ListSourcesRequest(
                 appliance=f"appliances/{self.appliance_id}",
                 title=f"titles/{title}",
                 version=version,
             )
         )
-        return [(each.source_id, each.kind, each.base_url) for each in answer.sources]
+
+    async def look_up(self, key: str) -> fill_pb2.LookUpObjectResponse:
+        return await fill_pb2_grpc.FillServiceStub(self.channel).LookUpObject(
+            fill_pb2.LookUpObjectRequest(appliance=f"appliances/{self.appliance_id}", key=key)
+        )
 
 
 @dataclass
@@ -166,12 +174,26 @@ class Rig:
             )
         )
 
-    async def create_title(self, title_id: str = "film", **changes: Any) -> content_pb2.Title:
+    async def create_title(
+        self, title_id: str = "film", *, blocks: Mapping[str, bytes] | None = None, **changes: Any
+    ) -> content_pb2.Title:
+        """`blocks` has the digests of blocks by file name."""
+        title = title_of(title_id)
+        for item in title.objects:
+            item.block_digests = (blocks or {}).get(item.key.rpartition("/")[2], b"")
         publisher = content_pb2_grpc.ContentServiceStub(self.channel(Role.PUBLISHER))
         answer = await publisher.CreateTitle(
-            content_pb2.CreateTitleRequest(title_id=title_id, title=title_of(title_id), **changes)
+            content_pb2.CreateTitleRequest(title_id=title_id, title=title, **changes)
         )
         return answer.title
+
+    async def known(self, *title_ids: str) -> None:
+        """Waits until the titles are in the control plane's memory."""
+
+        async def there() -> bool:
+            return self.running.reconciler.truth.catalog.keys() >= set(title_ids)
+
+        await eventually(there)
 
     async def title(self, title_id: str = "film") -> content_pb2.Title:
         stub = content_pb2_grpc.ContentServiceStub(self.channel(Role.OPERATOR))

@@ -1,6 +1,6 @@
 """The rows of titles, their renditions and their objects."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from sluice_control_plane.content.titles import title_etag
 from sluice_control_plane.errors import NotFound
 from sluice_control_plane.paging import Page
 from sluice_control_plane.placement.rendezvous import bucket_of
-from sluice_control_plane.schema import objects, renditions, titles
+from sluice_control_plane.schema import block_digests, objects, renditions, titles
 
 _US = 1_000_000
 
@@ -26,6 +26,8 @@ async def read_title(connection: AsyncConnection, title_id: str) -> content_pb2.
     title = _title(row)
     await _add_renditions(connection, {title_id: title}, title_id)
     await _add_objects(connection, {title_id: title}, title_id)
+    for position, digests in (await read_block_digests(connection, title_id)).items():
+        title.objects[position].block_digests = digests
     return title
 
 
@@ -41,12 +43,24 @@ async def read_page(connection: AsyncConnection, page: Page) -> Sequence[content
 
 
 async def read_catalog(connection: AsyncConnection) -> Sequence[content_pb2.Title]:
-    """All titles with their objects, in order of name."""
+    """All titles with their objects, in order of name, without the digests of blocks: those of a large
+    catalog are some gigabytes."""
     query = sa.select(titles).order_by(titles.c.title_id)
     found = {row.title_id: _title(row) for row in await connection.execute(query)}
     await _add_renditions(connection, found)
     await _add_objects(connection, found)
     return list(found.values())
+
+
+async def read_block_digests(
+    connection: AsyncConnection, title_id: str, *, position: int | None = None
+) -> Mapping[int, bytes]:
+    """Of the objects that have any, or of the one at `position`."""
+    query = sa.select(block_digests).where(block_digests.c.title_id == title_id)
+    if position is not None:
+        query = query.where(block_digests.c.position == position)
+    rows = await connection.execute(query.order_by(block_digests.c.position))
+    return {row.position: row.digests for row in rows}
 
 
 async def add_title(
@@ -78,12 +92,19 @@ async def add_title(
         for position, item in enumerate(title.objects)
     ]
     await connection.execute(objects.insert(), rows)
+    digests = [
+        {"title_id": title_id, "position": position, "digests": item.block_digests}
+        for position, item in enumerate(title.objects)
+        if item.block_digests
+    ]
+    if digests:
+        await connection.execute(block_digests.insert(), digests)
     if title.renditions:
         await connection.execute(renditions.insert(), _rendition_rows(title_id, title.renditions))
 
 
 async def remove_title(connection: AsyncConnection, title_id: str) -> None:
-    for table in (renditions, objects, titles):
+    for table in (renditions, block_digests, objects, titles):
         await connection.execute(table.delete().where(table.c.title_id == title_id))
 
 

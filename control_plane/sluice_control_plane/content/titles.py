@@ -21,6 +21,8 @@ LANGUAGE_CHARACTERS_MAX = 63
 CONTENT_TYPE_CHARACTERS_MAX = 127
 DURATION_S_MAX = 100 * 24 * 3600
 _SHA256_BYTES = 32
+_BLOCK_BYTES = 1 << 20
+_BLOCK_DIGEST_BYTES = 16
 
 
 def check_title(title_id: str, title: content_pb2.Title) -> None:
@@ -72,6 +74,7 @@ def _check_objects(prefix: str, objects: Collection[content_pb2.MediaObject]) ->
                 f"object {item.key} has a sha256 of {len(item.sha256)} bytes, "
                 f"expected {_SHA256_BYTES}"
             )
+        _check_block_digests(item)
         if not item.content_type:
             raise InvalidRequest(f"object {item.key} has no content_type")
         # It becomes a header of HTTP, to the letter.
@@ -130,4 +133,13 @@ def _check_text(field: str, text: str, characters_max: int) -> None:
     if len(text) > characters_max or not text.isprintable():
         raise InvalidRequest(
             f"{field} is {shown(text)}, expected at most {characters_max} printable characters"
+        )
+
+
+def _check_block_digests(item: content_pb2.MediaObject) -> None:
+    wanted = _BLOCK_DIGEST_BYTES * -(-item.size_bytes // _BLOCK_BYTES)
+    if item.block_digests and len(item.block_digests) != wanted:
+        raise InvalidRequest(
+            f"object {item.key} has block_digests of {len(item.block_digests)} bytes, expected "
+            f"{wanted} ({_BLOCK_DIGEST_BYTES} for each MiB) or none"
         )

@@ -91,6 +91,15 @@ def wanted_at(
     return wanted
 
 
+def fill_object(item: content_pb2.MediaObject) -> fill_pb2.FillObject:
+    return fill_pb2.FillObject(
+        key=item.key,
+        size_bytes=item.size_bytes,
+        sha256=item.sha256,
+        content_type=item.content_type,
+    )
+
+
 def _with_demand(plain: fill_pb2.FillTitle, bytes_per_s: float) -> fill_pb2.FillTitle:
     title = fill_pb2.FillTitle()
     title.CopyFrom(plain)
@@ -103,13 +112,5 @@ def _fill_title(title: content_pb2.Title) -> fill_pb2.FillTitle:
         title=title.name,
         version=title.version,
         bucket=title.bucket,
-        objects=[
-            fill_pb2.FillObject(
-                key=item.key,
-                size_bytes=item.size_bytes,
-                sha256=item.sha256,
-                content_type=item.content_type,
-            )
-            for item in title.objects
-        ],
+        objects=[fill_object(item) for item in title.objects],
     )

@@ -1,19 +1,24 @@
 """FillService: translate, delegate, answer."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from sluice.content.v1 import content_pb2
 from sluice.fill.v1 import fill_pb2, fill_pb2_grpc
+from sluice_control_plane.content.object_index import ObjectIndex, version_in
+from sluice_control_plane.content.storage import read_block_digests
 from sluice_control_plane.content.titles import version_name
 from sluice_control_plane.database import Database
-from sluice_control_plane.errors import InvalidRequest, NotFound
+from sluice_control_plane.errors import InvalidRequest, NotFound, NotReady
+from sluice_control_plane.fill.manifests import fill_object
 from sluice_control_plane.fill.reports import faults_of, report_of
-from sluice_control_plane.fill.sources import Holder, rank_sources
+from sluice_control_plane.fill.sources import Asker, Holder, leader, rank_sources
 from sluice_control_plane.fleet.monitor import FleetMonitor
 from sluice_control_plane.fleet.storage import keep_report, read_appliance
 from sluice_control_plane.identity.gate import caller
 from sluice_control_plane.metrics import FAULT_KINDS, Metrics
+from sluice_control_plane.placement.rendezvous import Member
 from sluice_control_plane.publishing import Publisher
 from sluice_control_plane.reconciler import Reconciler
 from sluice_control_plane.resource_names import id_in, shown
@@ -43,6 +48,7 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
         # Who signs tokens for sources; None where nobody asks for any.
         self._fill_signer = fill_signer
         self._clock = clock
+        self._objects = ObjectIndex()
 
     async def WatchManifest(
         self, request: fill_pb2.WatchManifestRequest, context: Any
@@ -60,16 +66,54 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
     ) -> fill_pb2.ListSourcesResponse:
         appliance_id = self._speaker(request.appliance, context)
         title_id = id_in(request.title, "titles", "title")
-        truth = self._reconciler.truth
-        title, asker = truth.catalog.get(title_id), truth.fleet.get(appliance_id)
-        if title is None or asker is None or title.version != request.version:
+        title = self._reconciler.truth.catalog.get(title_id)
+        if title is None or title.version != request.version:
             raise NotFound(f"titles/{title_id} has no version {shown(request.version)}")
-        assert version_name(title) == f"{title_id}/{request.version}"
+        async with self._database.read() as connection:
+            digests = await read_block_digests(connection, title_id)
+        return fill_pb2.ListSourcesResponse(
+            sources=self._sources(appliance_id, title),
+            blocks=[
+                fill_pb2.ObjectBlocks(key=title.objects[position].key, block_digests=each)
+                for position, each in digests.items()
+            ],
+        )
+
+    async def LookUpObject(
+        self, request: fill_pb2.LookUpObjectRequest, context: Any
+    ) -> fill_pb2.LookUpObjectResponse:
+        appliance_id = self._speaker(request.appliance, context)
+        title = self._reconciler.truth.versions.get(version_in(request.key))
+        position = None if title is None else self._objects.position(title, request.key)
+        if title is None or position is None:
+            raise NotFound(f"no title has an object {shown(request.key)}")
+        title_id = title.name.removeprefix("titles/")
+        async with self._database.read() as connection:
+            digests = await read_block_digests(connection, title_id, position=position)
+        return fill_pb2.LookUpObjectResponse(
+            title=title.name,
+            version=title.version,
+            object=fill_object(title.objects[position]),
+            block_digests=digests.get(position, b""),
+            sources=self._sources(appliance_id, title),
+        )
+
+    def _sources(
+        self, appliance_id: str, title: content_pb2.Title
+    ) -> Sequence[fill_pb2.FillSource]:
+        """Where the title may be fetched by an appliance, best first."""
+        asker = self._reconciler.truth.fleet.get(appliance_id)
+        if asker is None:
+            raise NotReady(f"appliances/{appliance_id} is not placed yet; try later")
+        title_id = title.name.removeprefix("titles/")
+        fetchers = self._reconciler.fetchers(title_id, asker.site_id)
+        leading = leader(title_id, [Member(each.appliance_id, each.weight) for each in fetchers])
         signer, now = self._fill_signer(), self._clock()
         holders = [
             Holder(
                 each.appliance_id,
                 each.site_id,
+                each.partner_id,
                 url
                 if signer is None
                 else with_token(url, signer, version_name(title), asker=appliance_id, now=now),
@@ -77,8 +121,15 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
             for each in self._reconciler.holders(title_id)
             if (url := self._monitor.belief(each.appliance_id).address.base_url())
         ]
-        sources = rank_sources(appliance_id, asker.site_id, title.bucket, holders, self._origin_url)
-        return fill_pb2.ListSourcesResponse(sources=sources)
+        return rank_sources(
+            Asker(appliance_id, asker.site_id, asker.partner_id),
+            title.bucket,
+            holders,
+            self._origin_url,
+            # Where nobody else can, whoever asks goes at once.
+            leads=leading in (None, appliance_id),
+            size_bytes=sum(item.size_bytes for item in title.objects),
+        )
 
     async def ReportFill(
         self, request: fill_pb2.ReportFillRequest, context: Any

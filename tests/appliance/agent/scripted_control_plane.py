@@ -83,6 +83,8 @@ class Script:
     enrols_as: str = "appliances/a-1"
     interval_s: float = 0.2
     sources: Sequence[fill_pb2.FillSource] = ()
+    # What is known of single objects, by key.
+    objects: dict[str, fill_pb2.LookUpObjectResponse] = field(default_factory=dict)
     manifests: list[fill_pb2.SignedManifest] = field(default_factory=list)
     heartbeats: list[fleet_pb2.ReportHeartbeatRequest] = field(default_factory=list)
     reports: list[fill_pb2.ReportFillRequest] = field(default_factory=list)
@@ -170,6 +172,18 @@ class _Fill(fill_pb2_grpc.FillServiceServicer):
         ],
     ) -> fill_pb2.ListSourcesResponse:
         return fill_pb2.ListSourcesResponse(sources=self._script.sources)
+
+    async def LookUpObject(
+        self,
+        request: fill_pb2.LookUpObjectRequest,
+        context: grpc.aio.ServicerContext[
+            fill_pb2.LookUpObjectRequest, fill_pb2.LookUpObjectResponse
+        ],
+    ) -> fill_pb2.LookUpObjectResponse:
+        found = self._script.objects.get(request.key)
+        if found is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no title has an object {request.key}")
+        return found
 
     async def ReportFill(
         self,

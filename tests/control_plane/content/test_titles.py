@@ -39,6 +39,14 @@ def _object(title: content_pb2.Title, **changes: object) -> None:
         (lambda title: _object(title, key="film/v1/h264-720p.mp4"), "there twice"),
         (lambda title: _object(title, size_bytes=-1), "size_bytes -1"),
         (lambda title: _object(title, sha256=b"short"), "sha256 of 5 bytes"),
+        (
+            lambda title: _object(title, block_digests=bytes(15)),
+            "block_digests of 15 bytes, expected 16 (16 for each MiB) or none",
+        ),
+        (
+            lambda title: _object(title, size_bytes=(1 << 20) + 1, block_digests=bytes(16)),
+            "expected 32",
+        ),
         (lambda title: _object(title, content_type="a\r\nb"), "content_type"),
         (lambda title: setattr(title.renditions[0], "key", "x"), "rendition h264-720p"),
         (lambda title: title.renditions.append(title.renditions[0]), "there twice"),

@@ -1,37 +1,16 @@
-"""Where an appliance may fetch, and which reports are believed."""
+"""Which reports are believed, and what is told of titles and objects over the wire."""
 
 import asyncio
 from pathlib import Path
 
 import grpc
 import pytest
-from control_plane.rig import control_plane, refused
-from hypothesis import given
-from hypothesis import strategies as st
+from control_plane.rig import Box, control_plane, eventually, refused
 
 from sluice.fill.v1 import fill_pb2
 from sluice_control_plane.errors import InvalidRequest
 from sluice_control_plane.fill.reports import faults_of, report_of
-from sluice_control_plane.fill.sources import SOURCES_MAX, Holder, rank_sources
 from sluice_control_plane.metrics import FAULT_KINDS
-
-ORIGIN = "http://127.0.0.1:8090/"
-
-
-@given(
-    st.dictionaries(st.integers(0, 40).map(lambda n: f"x-{n}"), st.sampled_from("ab"), max_size=40),
-    st.integers(0, 1023),
-)
-def test_sources_are_peers_then_other_sites_then_the_origin_and_never_oneself(
-    sites: dict[str, str], bucket: int
-) -> None:
-    holders = [Holder(each, f"site-{site}", f"http://{each}/") for each, site in sites.items()]
-    sources = rank_sources("x-0", "site-a", bucket, holders, ORIGIN)
-    kinds = [source.kind for source in sources]
-    assert kinds == sorted(kinds)
-    assert sources[-1].source_id == "origin"
-    assert len(sources) == min(SOURCES_MAX, 1 + len(sites.keys() - {"x-0"}))
-    assert "x-0" not in [source.source_id for source in sources]
 
 
 def test_every_kind_of_fault_in_the_contract_has_a_label_of_its_own() -> None:
@@ -91,5 +70,104 @@ def test_sources_are_asked_for_the_version_that_is_published_alone(tmp_path: Pat
             boxes = await rig.found_fleet()
             async with refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"):
                 await boxes["a-1"].sources("film")
+
+    asyncio.run(story())
+
+
+BLOCKS = {"h264-720p.mp4": bytes(range(16))}
+
+
+def test_the_digests_of_blocks_are_kept_and_come_with_the_sources_of_their_title_alone(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with control_plane(tmp_path) as rig:
+            boxes = await rig.found_fleet()
+            made = await rig.create_title("film", blocks=BLOCKS)
+            assert [item.block_digests for item in made.objects] == [b"", bytes(range(16)), b""]
+            await rig.create_title("other")
+            await rig.known("film", "other")
+            answer = await boxes["a-1"].list_sources("film")
+            assert [(each.key, each.block_digests) for each in answer.blocks] == [
+                ("film/v1/h264-720p.mp4", bytes(range(16)))
+            ]
+            assert not (await boxes["a-1"].list_sources("other")).blocks
+
+    asyncio.run(story())
+
+
+def test_one_object_is_told_with_its_title_its_digests_and_where_it_may_be_fetched(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with control_plane(tmp_path) as rig:
+            boxes = await rig.found_fleet()
+            made = await rig.create_title("film", blocks=BLOCKS)
+            await rig.known("film")
+            answer = await boxes["a-1"].look_up("film/v1/h264-720p.mp4")
+            assert (answer.title, answer.version) == ("titles/film", "v1")
+            assert answer.object.sha256 == made.objects[1].sha256
+            assert answer.object.size_bytes == made.objects[1].size_bytes
+            assert answer.block_digests == bytes(range(16))
+            listed = await boxes["a-1"].list_sources("film")
+            assert list(answer.sources) == list(listed.sources)
+            assert not (await boxes["a-1"].look_up("film/v1/master.m3u8")).block_digests
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "key", ["", "film", "film/v1", "film/v2/x", "film/v1/x", "no/v1/x", "a//b"]
+)
+def test_an_object_of_no_title_is_not_found_whatever_it_is_called(tmp_path: Path, key: str) -> None:
+    async def story() -> None:
+        async with control_plane(tmp_path) as rig:
+            boxes = await rig.found_fleet()
+            await rig.create_title("film")
+            await rig.known("film")
+            async with refused(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"):
+                await boxes["a-1"].look_up(key)
+
+    asyncio.run(story())
+
+
+def test_sources_are_signed_where_tokens_are_asked_for_also_for_one_object(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with control_plane(tmp_path, tokens="required") as rig:
+            boxes = await rig.found_fleet()
+            await rig.create_title("film")
+            await rig.all_up(boxes)
+            await boxes["a-2"].report("film/v1")
+
+            async def from_a_peer() -> bool:
+                answer = await boxes["a-1"].look_up("film/v1/master.m3u8")
+                return answer.sources[0].source_id == "a-2"
+
+            await eventually(from_a_peer)
+            answer = await boxes["a-1"].look_up("film/v1/master.m3u8")
+            assert "/;CAT=" in answer.sources[0].base_url
+
+    asyncio.run(story())
+
+
+def test_one_box_of_a_site_goes_afar_at_once_and_when_it_falls_the_other_does(
+    tmp_path: Path,
+) -> None:
+    async def waits(box: Box) -> list[float]:
+        answer = await box.list_sources("film")
+        return [each.wait.ToTimedelta().total_seconds() for each in answer.sources]
+
+    async def story() -> None:
+        async with control_plane(tmp_path) as rig:
+            boxes = await rig.found_fleet()
+            await rig.create_title("film")
+            await rig.all_up(boxes)
+            told = {each: await waits(boxes[each]) for each in ("a-1", "a-2")}
+            leaders = [each for each, there in told.items() if not any(there)]
+            assert len(leaders) == 1
+            (other,) = {"a-1", "a-2"} - set(leaders)
+            assert min(told[other]) > 0
+            await boxes[leaders[0]].beat(serving=False)
+            assert not any(await waits(boxes[other]))
 
     asyncio.run(story())
