@@ -26,6 +26,7 @@ ffi.cdef(
     void SSL_CTX_free(SSL_CTX *);
     long SSL_CTX_ctrl(SSL_CTX *, int, long, void *);
     uint64_t SSL_CTX_set_options(SSL_CTX *, uint64_t);
+    int SSL_CTX_set_num_tickets(SSL_CTX *, size_t);
     int SSL_CTX_use_certificate_chain_file(SSL_CTX *, const char *);
     int SSL_CTX_use_PrivateKey_file(SSL_CTX *, const char *, int);
     int SSL_CTX_check_private_key(const SSL_CTX *);
@@ -114,6 +115,9 @@ class Context:
         # Sessions are in the clients' tickets, not in memory of ours.
         ctrl(self.handle, _CTRL_SET_SESSION_CACHE_MODE, 0, ffi.NULL)
         ssl.SSL_CTX_set_session_id_context(self.handle, b"sluice", 6)
+        # One for each handshake, full or resumed: a player keeps its connections, and who comes back has
+        # one. OpenSSL would send two after a full one.
+        ssl.SSL_CTX_set_num_tickets(self.handle, 1)
         options = _NO_COMPRESSION | _NO_RENEGOTIATION | _IGNORE_UNEXPECTED_EOF
         ssl.SSL_CTX_set_options(self.handle, options | (_ENABLE_KTLS if kernel else 0))
         ssl.SSL_CTX_set_default_passwd_cb(self.handle, _PASSWORD_CALLBACK)

@@ -56,6 +56,7 @@ class TlsWire:
         "_context",
         "_left",
         "_socket",
+        "_ticket",
         "fd",
         "in_kernel",
         "tls",
@@ -68,6 +69,8 @@ class TlsWire:
         self._connection: Any = openssl.new_connection(context, self.fd)
         # Ciphered, and not taken by the socket yet; where OpenSSL writes to the socket, not ciphered.
         self._left = b""
+        # Goes with what is sent next: nobody waits for it.
+        self._ticket = b""
         self.in_kernel = False
         self.tls = ""
 
@@ -84,9 +87,13 @@ class TlsWire:
             self._expect_want(result)
             self._send_records()
             return Step.WAIT
-        self._send_records()
         self.in_kernel = self._context.kernel and openssl.kernel_sends(self._connection)
         self.tls = ffi.string(ssl.SSL_get_version(self._connection)).decode("ascii")
+        if self.tls == "TLSv1.3" and not self._context.kernel:
+            # The client had the last word: what there is to send is a ticket, for which it does not wait.
+            self._ticket = bytes(self._context.records.take())
+        else:
+            self._send_records()
         return Step.DONE
 
     @property
@@ -200,6 +207,9 @@ class TlsWire:
         records = self._context.records.take()
         if not records:
             return
+        if self._ticket:
+            records = self._ticket + bytes(records)
+            self._ticket = b""
         sent = 0
         if not self._left:
             with suppress(BlockingIOError):
