@@ -19,7 +19,7 @@ PEER_TOOLS := varnishd:varnish traffic_server:trafficserver h2o:h2o caddy:caddy
 
 SOURCES := appliance cli control_plane control_services dns encoder runtime protos tests
 
-.PHONY: help up test check fast-tests scenarios test-lab lint format protos web setup test-tools bench-serving bench-serving-full bench-dns clean
+.PHONY: help up test check fast-tests scenarios test-lab lint format protos web setup test-tools bench-serving bench-serving-full bench-dns bench-store clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -75,9 +75,17 @@ bench-serving-full: setup test-tools peer-tools ## all that bench-serving leaves
 	@$(SERVING)/many_objects.py --json $(RESULTS)/many-objects.json
 	@$(SERVING)/ablation.py --json $(RESULTS)/ablation.json
 
+bench-store: setup ## what is kept, beside libcachesim's policies at equal flash writes; a table and a picture
+	@$(BIN)/python -c 'import libcachesim' 2>/dev/null || $(BIN)/pip install --quiet -e '.[bench]'
+	@$(BIN)/python tests/benchmarks/store/bench.py --json $(RESULTS)/store.json --picture $(RESULTS)/store.svg $(BENCH)
+
 bench-dns: setup test-tools bench-tools ## sluice-dns beside Knot under dnsperf; prints a table
 	@mkdir -p bench-results
 	@$(BIN)/python tests/benchmarks/dns/bench.py --json bench-results/dns.json $(BENCH)
+
+.PHONY: simulate-fill
+simulate-fill: setup ## a month of fill plans for 200 boxes on one core; prints seconds, bytes moved and laws checked
+	@$(BIN)/python tests/simulation/fill_fleet.py --json $(RESULTS)/fill-plans.json $(SIMULATE)
 
 clean: ## remove what was built; state/ stays
 	rm -rf $(VENV) $(WEB)/node_modules $(WEB)/dist bench-results .mypy_cache .ruff_cache .pytest_cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import ceil, inf
 
-from sluice_appliance.fill.percentile import SLOT_S, LinkMonth, bytes_until
+from sluice_appliance.fill.percentile import SLOT_S, Headroom, LinkMonth, bytes_until, headroom
 from sluice_appliance.fill.policy import FillPolicy
 from sluice_appliance.fill.windows import Opening, opening_at
 
@@ -91,10 +91,11 @@ def allowance(
     """What may come by the policy. `link` is needed where a percentile is billed; without it nothing
     is known of the bill, and nothing comes that could raise it. `is_stopped`: filling does not pay."""
     opening = opening_at(policy.windows, now)
-    urgent = _link_bytes(policy, link, URGENT_HORIZON_S)
+    bound = _LinkBound(policy, link)
+    urgent = bound.bytes_in(URGENT_HORIZON_S)
     return Allowance(
         urgent=Budget(urgent, urgent),
-        normal=Budget(0, 0) if opening is None else _opened(policy, now, opening, ledger, link),
+        normal=Budget(0, 0) if opening is None else _opened(policy, now, opening, ledger, bound),
         flash=flash,
         wait=Wait.WINDOW if opening is None else Wait.BUDGET,
         is_proactive=not (is_stopped and policy.stop_below_unit_roi),
@@ -109,28 +110,34 @@ def flash_budget(policy: FillPolicy, *, capacity_bytes: int, written_bytes: int)
     return Budget(max(0.0, whole - written_bytes), whole)
 
 
+class _LinkBound:
+    """What the rate and the bill allow."""
+
+    def __init__(self, policy: FillPolicy, link: LinkMonth | None) -> None:
+        cap = policy.rate_bits_per_s_max
+        self._rate = inf if cap is None else cap / 8
+        self._link = link
+        self._is_billed = policy.billed_percentile is not None
+        self._room = Headroom(0, 0, 0)
+        if link is not None and policy.billed_percentile is not None:
+            self._room = headroom(link, policy.billed_percentile)
+
+    def bytes_in(self, for_s: float) -> float:
+        capped = self._rate * for_s
+        if not self._is_billed:
+            return capped
+        if self._link is None:
+            return 0
+        slots = ceil(for_s / SLOT_S)
+        room, rate = self._room, self._rate
+        return min(capped, bytes_until(self._link, room, slots=slots, rate_bytes_per_s=rate))
+
+
 def _opened(
-    policy: FillPolicy,
-    now: float,
-    opening: Opening,
-    ledger: WindowLedger,
-    link: LinkMonth | None,
+    policy: FillPolicy, now: float, opening: Opening, ledger: WindowLedger, bound: _LinkBound
 ) -> Budget:
     most = inf if policy.window_bytes_max is None else policy.window_bytes_max
-    left = min(most - ledger.taken_in(opening), _link_bytes(policy, link, opening.closes_at - now))
-    whole = min(most, _link_bytes(policy, link, opening.closes_at - opening.opens_at))
+    left = min(most - ledger.taken_in(opening), bound.bytes_in(opening.closes_at - now))
+    whole = min(most, bound.bytes_in(opening.closes_at - opening.opens_at))
     left = max(0, left)
     return Budget(left, max(left, whole))
-
-
-def _link_bytes(policy: FillPolicy, link: LinkMonth | None, for_s: float) -> float:
-    rate = inf if policy.rate_bits_per_s_max is None else policy.rate_bits_per_s_max / 8
-    capped = rate * for_s
-    if policy.billed_percentile is None:
-        return capped
-    if link is None:
-        return 0
-    slots = ceil(for_s / SLOT_S)
-    return min(
-        capped, bytes_until(link, policy.billed_percentile, slots=slots, rate_bytes_per_s=rate)
-    )

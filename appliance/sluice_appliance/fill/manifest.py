@@ -2,6 +2,7 @@
 
 import enum
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,7 @@ from google.protobuf.message import DecodeError
 from sluice.fill.v1 import fill_pb2
 from sluice_appliance.fill.policy import NO_LIMITS, FillPolicy, Priority
 from sluice_appliance.fill.windows import FillWindow
-from sluice_appliance.object_key import InvalidObjectKey, parse_key
+from sluice_appliance.object_key import InvalidObjectKey, ObjectKey, parse_key
 from sluice_appliance.store.layout import LayoutError, ObjectHeader, check_header
 from sluice_runtime.signatures import SignatureRefused, Verifier
 
@@ -50,12 +51,14 @@ class WantedTitle:
     # What clients are expected to take of it; 0 where nobody knows.
     demand_bytes_per_s: float = 0.0
     priority: Priority = Priority.NORMAL
-    # Added up once: a plan asks for it many times.
-    size_bytes: int = field(init=False, compare=False)
+    # Made once: every plan asks for them.
+    size_bytes: int = field(init=False, compare=False, repr=False)
+    by_key: Mapping[ObjectKey, ObjectHeader] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         size_bytes = sum([wanted.size_bytes for wanted in self.objects])
         object.__setattr__(self, "size_bytes", size_bytes)
+        object.__setattr__(self, "by_key", {wanted.key: wanted for wanted in self.objects})
 
 
 @dataclass(frozen=True, slots=True)

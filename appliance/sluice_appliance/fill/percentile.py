@@ -90,9 +90,8 @@ def headroom(link: LinkMonth, percentile: int) -> Headroom:
     return Headroom(paid, free_slots, inf if is_free else left)
 
 
-def bytes_until(link: LinkMonth, percentile: int, *, slots: int, rate_bytes_per_s: float) -> float:
+def bytes_until(link: LinkMonth, room: Headroom, *, slots: int, rate_bytes_per_s: float) -> float:
     """What fill may add in the next `slots` slots, at a rate that may be infinite."""
-    room = headroom(link, percentile)
     free = min(slots, room.free_slots)
     slot_bytes = rate_bytes_per_s * SLOT_S
     # The hour before tells what others will take of what is paid for.

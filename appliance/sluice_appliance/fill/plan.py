@@ -65,7 +65,7 @@ class FillPlan:
     # Titles for which there is no room, the most wanted first.
     without_room: tuple[WantedTitle, ...]
     # All that is to be held and is not, now or later: what has come of these is kept.
-    awaited: frozenset[ObjectHeader]
+    awaited: tuple[ObjectHeader, ...]
 
 
 def plan_fill(
@@ -82,6 +82,7 @@ def plan_fill(
         if standing.missing:
             orders.add(standing, shelf)
     promote = _moves(taken.titles, room, Tier.SSD, orders.flash_bytes)
+    missing = [one for standing, _ in taken.titles for one in standing.missing]
     return FillPlan(
         evict=tuple(sorted(evict + room.evicted, key=lambda one: (one.key, one.tier.value))),
         demote=demote,
@@ -89,8 +90,9 @@ def plan_fill(
         promote=promote,
         postponed=tuple(orders.postponed),
         without_room=tuple([standing.title for standing in taken.without_room]),
-        awaited=frozenset([one for standing, _ in taken.titles for one in standing.missing])
-        - room.given_up,
+        awaited=tuple([one for one in missing if one not in room.given_up])
+        if room.given_up
+        else tuple(missing),
     )
 
 
@@ -108,17 +110,22 @@ class _Orders:
 
     def add(self, standing: Standing, shelf: int) -> None:
         """Fetches what is missing of a title, as far as it may come now."""
-        title, room = standing.title, self._room
-        shelf = self._place(standing, shelf)
-        more = [one.size_bytes - room.arrived(one, shelf) for one in standing.missing]
-        needs = sum(more)
+        title, room, needs = standing.title, self._room, standing.missing_bytes
         if title.priority is Priority.NORMAL and not self._may.is_proactive:
-            self.postponed.append(Postponed(title, needs, Wait.ROI))
+            self._postpone(standing, needs, Wait.ROI)
             return
+        if needs and title.priority is not Priority.EMERGENCY and self._normal_bytes < 1:
+            self._postpone(standing, needs, self._may.wait)
+            return
+        shelf = self._place(standing, shelf)
         left, whole = self._budget(title.priority, room.shelves[shelf].tier)
         if needs and left < 1:
-            self.postponed.append(Postponed(title, needs, self._why(title.priority, shelf)))
+            self._postpone(standing, needs, self._why(title.priority, shelf))
             return
+        more = [one.size_bytes for one in standing.missing]
+        if standing.is_begun:
+            more = [one.size_bytes - room.arrived(one, shelf) for one in standing.missing]
+            needs = sum(more)
         # What would fit a whole budget waits for one; what fits none comes in parts.
         arrives = needs <= left or needs > whole
         may_evict = arrives and needs <= room.free[shelf] + room.evictable[shelf]
@@ -137,7 +144,10 @@ class _Orders:
                 wait = self._why(title.priority, shelf)
                 break
         if wait is not None:
-            self.postponed.append(Postponed(title, needs, wait))
+            self._postpone(standing, needs, wait)
+
+    def _postpone(self, standing: Standing, missing_bytes: int, wait: Wait) -> None:
+        self.postponed.append(Postponed(standing.title, missing_bytes, wait))
 
     def _order(self, title: WantedTitle, wanted: ObjectHeader, shelf: int, takes: int) -> None:
         tier = self._room.shelves[shelf].tier
@@ -155,7 +165,7 @@ class _Orders:
         if len(room.shelves) == 1 or standing.home is not None:
             return shelf
         needs, other = standing.movable_bytes, 1 - shelf
-        for begun in (shelf, other):
+        for begun in (shelf, other) if standing.is_begun else ():
             if any(room.arrived(wanted, begun) for wanted in standing.missing):
                 return begun
         if self._takes(needs, shelf, room.free[shelf] + room.evictable[shelf]):

@@ -38,13 +38,16 @@ class Room:
             sum([standing.on_bytes[i] for standing in taken.without_room])
             for i in range(len(shelves))
         ]
-        if any(shelf.partial for shelf in shelves):
-            self._take_partials()
+        for standing, _ in taken.titles:
+            if standing.is_begun:
+                for i in range(len(shelves)):
+                    self.free[i] -= sum(self.arrived(one, i) for one in standing.missing)
 
     def arrived(self, wanted: ObjectHeader, shelf: int) -> int:
         """How much of an object has come before."""
-        partial = self.shelves[shelf].partial
-        return partial.get(wanted, 0) if partial and wanted not in self.given_up else 0
+        partial = self.shelves[shelf].partial.get(wanted.key)
+        is_of_use = partial is not None and partial.header == wanted
+        return partial.arrived_bytes if partial and is_of_use and wanted not in self.given_up else 0
 
     def make(self, size_bytes: int, shelf: int, *, may_evict: bool) -> bool:
         """Takes so much, letting go of what is least important where that is allowed and helps."""
@@ -67,15 +70,9 @@ class Room:
             if self.free[shelf] < 0:
                 self._evict_taken(shelf)
 
-    def _take_partials(self) -> None:
-        for standing, _ in self._taken.titles:
-            for wanted in standing.missing:
-                for i, shelf in enumerate(self.shelves):
-                    self.free[i] -= shelf.partial.get(wanted, 0)
-
     def _give_up_partials(self, shelf: int) -> None:
         for standing, _ in reversed(self._taken.titles):
-            for wanted in reversed(standing.missing):
+            for wanted in reversed(standing.missing if standing.is_begun else ()):
                 if self.free[shelf] >= 0:
                     return
                 if self.arrived(wanted, shelf):

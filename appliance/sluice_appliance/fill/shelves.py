@@ -8,6 +8,7 @@ disk too full for an object, all together would have less than n of it left.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 
@@ -29,6 +30,13 @@ class DiskState(Enum):
     FAILED = "failed"
 
 
+class Partial(NamedTuple):
+    """An object on its way in, and how much of it has come."""
+
+    header: ObjectHeader
+    arrived_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class DiskContent:
     """One disk and what is on it."""
@@ -36,8 +44,7 @@ class DiskContent:
     tier: Tier
     capacity_bytes: int
     held: Mapping[ObjectKey, ObjectHeader]
-    # Bytes that have come of objects on their way in.
-    partial: Mapping[ObjectHeader, int] = field(default_factory=dict)
+    partial: Mapping[ObjectKey, Partial] = field(default_factory=dict)
     state: DiskState = DiskState.IN_USE
 
 
@@ -48,7 +55,7 @@ class Shelf:
     tier: Tier
     capacity_bytes: int
     held: Mapping[ObjectKey, ObjectHeader]
-    partial: Mapping[ObjectHeader, int] = field(default_factory=dict)
+    partial: Mapping[ObjectKey, Partial] = field(default_factory=dict)
     # Served from disks that take nothing: it needs no room and cannot be let go.
     fixed: Mapping[ObjectKey, ObjectHeader] = field(default_factory=dict)
 
@@ -71,7 +78,7 @@ def _shelf(tier: Tier, disks: list[DiskContent], largest_bytes: int) -> Shelf:
         tier,
         max(0, sum(disk.capacity_bytes for disk in in_use) - kept_free),
         {key: header for disk in in_use for key, header in disk.held.items()},
-        {header: size for disk in in_use for header, size in disk.partial.items()},
+        {key: partial for disk in in_use for key, partial in disk.partial.items()},
         {
             key: header
             for disk in disks

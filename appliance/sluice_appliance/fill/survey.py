@@ -4,9 +4,8 @@ Cost: 0.1 us for each object that is held as it is wanted and known by identity,
 compared.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain
 
 from sluice_appliance.fill.manifest import WantedTitle
 from sluice_appliance.fill.shelves import Shelf, Tier
@@ -32,12 +31,18 @@ class Standing:
     missing: Sequence[ObjectHeader]
     # Served from disks that take nothing: it needs no room.
     fixed_bytes: int
+    # Some of what is missing has come in part.
+    is_begun: bool = False
 
     @property
     def home(self) -> int | None:
         """The shelf with most of it; None where none has any."""
         most = max(self.on_bytes)
         return self.on_bytes.index(most) if most else None
+
+    @property
+    def missing_bytes(self) -> int:
+        return self.title.size_bytes - self.fixed_bytes - sum(self.on_bytes)
 
     @property
     def movable_bytes(self) -> int:
@@ -50,49 +55,55 @@ def survey(
 ) -> tuple[list[Standing], list[Eviction]]:
     """In the titles' order; and, in no order, what is not wanted, or wanted with other bytes or another
     media type, or held by an earlier shelf too."""
-    standings = [_stand(title, shelves) for title in titles]
+    begun = {key for shelf in shelves for key in shelf.partial}
+    standings = [_stand(title, shelves, begun) for title in titles]
     leftovers: list[Eviction] = []
     for i, shelf in enumerate(shelves):
         if len(shelf.held) != sum([len(standing.on[i]) for standing in standings]):
-            found = chain.from_iterable([standing.on[i] for standing in standings])
-            left = shelf.held.keys() - {header.key for header in found}
-            leftovers.extend([Eviction(key, shelf.tier) for key in left])
+            leftovers.extend([Eviction(key, shelf.tier) for key in _left(standings, i, shelf)])
     return standings, leftovers
 
 
-def _stand(title: WantedTitle, shelves: Sequence[Shelf]) -> Standing:
+def _stand(title: WantedTitle, shelves: Sequence[Shelf], begun: Set[ObjectKey]) -> Standing:
     left: Sequence[ObjectHeader] = title.objects
     on: list[Sequence[ObjectHeader]] = []
     on_bytes: list[int] = []
     for shelf in shelves:
-        here, left = _split(left, shelf.held)
+        here, left = _split(title, left, shelf.held)
         on.append(here)
-        on_bytes.append(
-            title.size_bytes if here is title.objects else sum([one.size_bytes for one in here])
-        )
+        if here:
+            is_whole = here is title.objects
+            on_bytes.append(title.size_bytes if is_whole else sum([o.size_bytes for o in here]))
+        else:
+            on_bytes.append(0)
     fixed_bytes = 0
     for shelf in shelves:
         if left and shelf.fixed:
-            here, left = _split(left, shelf.fixed)
+            here, left = _split(title, left, shelf.fixed)
             fixed_bytes += sum([one.size_bytes for one in here])
-    return Standing(title, tuple(on), tuple(on_bytes), left, fixed_bytes)
+    is_begun = bool(begun and left) and not begun.isdisjoint(title.by_key)
+    return Standing(title, tuple(on), tuple(on_bytes), left, fixed_bytes, is_begun)
 
 
 def _split(
-    wanted: Sequence[ObjectHeader], held: Mapping[ObjectKey, ObjectHeader]
+    title: WantedTitle, left: Sequence[ObjectHeader], held: Mapping[ObjectKey, ObjectHeader]
 ) -> tuple[Sequence[ObjectHeader], Sequence[ObjectHeader]]:
-    """What is held as it is wanted, and the rest; one of them is `wanted` itself where that is so."""
-    if not wanted or not held:
-        return (), wanted
-    find = held.get
-    here = [
-        one
-        for one in wanted
-        if (found := find(one.key)) is one or (found is not None and found == one)
-    ]
-    if len(here) == len(wanted):
-        return wanted, ()
-    if not here:
-        return (), wanted
+    """What of `left` is held as it is wanted, and the rest."""
+    # Most titles are held whole, or not at all: both are seen without a loop of ours.
+    if not left or not held:
+        return (), left
+    if left is title.objects and title.by_key.items() <= held.items():
+        return left, ()
+    if title.by_key.keys().isdisjoint(held.keys()):
+        return (), left
+    here = [one for one in left if held.get(one.key) == one]
     keys = {one.key for one in here}
-    return here, [one for one in wanted if one.key not in keys]
+    return here, [one for one in left if one.key not in keys]
+
+
+def _left(standings: Sequence[Standing], i: int, shelf: Shelf) -> Set[ObjectKey]:
+    found: set[ObjectKey] = set()
+    for standing in standings:
+        is_whole = standing.on[i] is standing.title.objects
+        found.update(standing.title.by_key if is_whole else [one.key for one in standing.on[i]])
+    return shelf.held.keys() - found

@@ -60,13 +60,13 @@ def test_nothing_is_added_in_the_slots_that_others_will_need() -> None:
 
 def test_what_may_come_until_a_window_closes_counts_free_slots_and_paid_ones() -> None:
     link = LinkMonth(MONTH, [0], [0])
-    assert bytes_until(link, 95, slots=12, rate_bytes_per_s=10) == 12 * SLOT_S * 10
-    assert bytes_until(link, 95, slots=100, rate_bytes_per_s=10) == 15 * SLOT_S * 10
-    assert bytes_until(link, 95, slots=12, rate_bytes_per_s=inf) == inf
+    assert bytes_until(link, headroom(link, 95), slots=12, rate_bytes_per_s=10) == 12 * SLOT_S * 10
+    assert bytes_until(link, headroom(link, 95), slots=100, rate_bytes_per_s=10) == 15 * SLOT_S * 10
+    assert bytes_until(link, headroom(link, 95), slots=12, rate_bytes_per_s=inf) == inf
     busy = LinkMonth(MONTH, [0] * 2000, [200] * 432 + [100] * 1558 + [40] * 10)
-    assert bytes_until(busy, 95, slots=10, rate_bytes_per_s=inf) == 0
+    assert bytes_until(busy, headroom(busy, 95), slots=10, rate_bytes_per_s=inf) == 0
     calm = LinkMonth(MONTH, [0] * 2000, [200] * 432 + [100] * 1548 + [40] * 20)
-    assert bytes_until(calm, 95, slots=10, rate_bytes_per_s=inf) == 600
+    assert bytes_until(calm, headroom(calm, 95), slots=10, rate_bytes_per_s=inf) == 600
 
 
 @pytest.mark.parametrize("count", [0, 101])

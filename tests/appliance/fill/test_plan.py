@@ -10,7 +10,7 @@ from sluice_appliance.fill.budgets import EVERYTHING, Allowance, Budget, Wait
 from sluice_appliance.fill.manifest import WantedTitle
 from sluice_appliance.fill.plan import FillPlan, plan_fill
 from sluice_appliance.fill.policy import Priority
-from sluice_appliance.fill.shelves import Shelf, Tier
+from sluice_appliance.fill.shelves import Partial, Shelf, Tier
 from sluice_appliance.object_key import parse_key
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 
@@ -127,7 +127,7 @@ def test_a_season_larger_than_any_night_makes_room_for_the_part_that_comes() -> 
 
 def test_an_object_larger_than_any_night_goes_on_where_the_last_night_ended() -> None:
     film = title("film", 100)
-    here = Shelf(Tier.SSD, 120, {}, {film.objects[0]: 70})
+    here = Shelf(Tier.SSD, 120, {}, {film.objects[0].key: Partial(film.objects[0], 70)})
     plan = planned([film], here, may=may_bring(40))
     assert [fetch.take_bytes for fetch in plan.fetch] == [30]
     assert plan.postponed == ()
@@ -135,9 +135,13 @@ def test_an_object_larger_than_any_night_goes_on_where_the_last_night_ended() ->
 
 def test_what_has_come_of_a_film_is_kept_while_the_window_is_closed() -> None:
     film = title("film", 100)
-    plan = planned([film], Shelf(Tier.SSD, 120, {}, {film.objects[0]: 70}), may=CLOSED)
+    plan = planned(
+        [film],
+        Shelf(Tier.SSD, 120, {}, {film.objects[0].key: Partial(film.objects[0], 70)}),
+        may=CLOSED,
+    )
     assert plan.fetch == ()
-    assert plan.awaited == {film.objects[0]}
+    assert plan.awaited == (film.objects[0],)
     assert waits(plan) == {"film": Wait.WINDOW}
 
 
@@ -230,10 +234,12 @@ def test_a_shelf_that_shrank_lets_go_of_what_is_least_wanted() -> None:
 
 def test_what_has_come_in_part_is_given_up_before_what_serves() -> None:
     whole, begun = title("whole", 60), title("begun", 40)
-    here = Shelf(Tier.SSD, 90, holding(whole), {begun.objects[0]: 35})
+    here = Shelf(
+        Tier.SSD, 90, holding(whole), {begun.objects[0].key: Partial(begun.objects[0], 35)}
+    )
     plan = planned([begun, whole], here, may=CLOSED)
     assert plan.evict == ()
-    assert plan.awaited == frozenset()
+    assert plan.awaited == ()
 
 
 SIZES = st.integers(0, 50)
@@ -269,7 +275,7 @@ def boxes(draw: st.DrawFn) -> tuple[list[WantedTitle], list[Shelf]]:
     shelves = []
     for tier in tiers:
         held: dict[ObjectKey, ObjectHeader] = {}
-        partial: dict[ObjectHeader, int] = {}
+        partial: dict[ObjectKey, Partial] = {}
         for number, part in draw(st.sets(st.tuples(st.integers(0, 9), st.integers(0, 3)))):
             key = parse_key(f"t{number}/v1/{part}.mp4")
             one = wanted.get(key)
@@ -279,7 +285,7 @@ def boxes(draw: st.DrawFn) -> tuple[list[WantedTitle], list[Shelf]]:
             elif kind == "whole":
                 held[key] = one
             else:
-                partial[one] = draw(st.integers(0, one.size_bytes))
+                partial[key] = Partial(one, draw(st.integers(0, one.size_bytes)))
         shelves.append(Shelf(tier, draw(st.integers(0, 300)), held, partial))
     return titles, shelves
 
@@ -305,7 +311,9 @@ def test_a_plan_fits_every_disk_at_every_step(
     plan = plan_fill(titles, shelves, may)
     held = {shelf.tier: dict(shelf.held) for shelf in shelves}
     partial = {
-        shelf.tier: {k: v for k, v in shelf.partial.items() if k in plan.awaited}
+        shelf.tier: {
+            p.header: p.arrived_bytes for p in shelf.partial.values() if p.header in plan.awaited
+        }
         for shelf in shelves
     }
 
@@ -396,7 +404,10 @@ def _before(shelf: Shelf, shelves: list[Shelf]) -> list[Shelf]:
 
 def _is_over(shelf: Shelf, wanted: dict[ObjectKey, ObjectHeader]) -> bool:
     stored = sum(one.size_bytes for key, one in shelf.held.items() if one == wanted.get(key))
-    return stored + sum(shelf.partial.values()) > shelf.capacity_bytes
+    return (
+        stored + sum(partial.arrived_bytes for partial in shelf.partial.values())
+        > shelf.capacity_bytes
+    )
 
 
 def _whole(may: Allowance, late: WantedTitle, shelf: Shelf) -> float:
@@ -446,7 +457,7 @@ def test_night_after_night_all_that_has_room_comes_and_then_nothing_moves(
     )
     may = Allowance(urgent, normal, flash)
     held: dict[ObjectKey, ObjectHeader] = {}
-    partial: dict[ObjectHeader, int] = {}
+    partial: dict[ObjectKey, Partial] = {}
     nights = 0
     while True:
         plan = plan_fill(titles, [Shelf(Tier.SSD, capacity_bytes, held, partial)], may)
@@ -454,11 +465,12 @@ def test_night_after_night_all_that_has_room_comes_and_then_nothing_moves(
             break
         assert (nights := nights + 1) <= 2 + capacity_bytes / max(whole, 1) * 2 + len(titles)
         for fetch in plan.fetch:
-            come = partial.pop(fetch.wanted, 0) + fetch.take_bytes
+            before = partial.pop(fetch.wanted.key, Partial(fetch.wanted, 0))
+            come = before.arrived_bytes + fetch.take_bytes
             if come == fetch.wanted.size_bytes:
                 held[fetch.wanted.key] = fetch.wanted
             else:
-                partial[fetch.wanted] = come
+                partial[fetch.wanted.key] = Partial(fetch.wanted, come)
     assert plan.evict == ()
     if whole >= 1:
         assert plan.postponed == ()

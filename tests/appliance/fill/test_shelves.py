@@ -7,16 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_appliance.fill.plan import plan_fill
-from sluice_appliance.fill.shelves import DiskContent, DiskState, Shelf, Tier, shelve
+from sluice_appliance.fill.shelves import DiskContent, DiskState, Partial, Shelf, Tier, shelve
 from sluice_appliance.store.layout import ObjectHeader
 
 FILM = holding(title("film", 10))
+PART = Partial(header("b", 0, 9), 4)
 
 
 def disk(
     state: DiskState = DiskState.IN_USE, tier: Tier = Tier.SSD, capacity_bytes: int = 100
 ) -> DiskContent:
-    return DiskContent(tier, capacity_bytes, FILM, {header("b", 0, 9): 4}, state)
+    return DiskContent(tier, capacity_bytes, FILM, {PART.header.key: PART}, state)
 
 
 def test_disks_of_one_kind_are_one_shelf_and_the_fastest_stands_first() -> None:
