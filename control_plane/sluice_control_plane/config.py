@@ -78,6 +78,11 @@ class ControlPlaneSettings:
     )
     # A map names four appliances of a site: a fifth copy would be asked for by nobody.
     copies_per_site_max: int = setting("How many may hold what is asked for most.", default=4)
+    new_release_days: float = setting(
+        "A title so young is filled before others, unless its priority is set.",
+        default=7.0,
+        unit="d",
+    )
     tokens: str = setting(
         "Access tokens in URLs: `off`, `signed` (there, not asked for) or `required`.",
         default="off",
@@ -99,6 +104,7 @@ class ControlPlaneSettings:
         _check_range("up_after_heartbeats", self.up_after_heartbeats, 1, 100)
         _check_range("copies_per_site", self.copies_per_site, 1, 16)
         _check_range("copies_per_site_max", self.copies_per_site_max, 1, 16)
+        _check_range("new_release_days", self.new_release_days, 0.0, 365.0)
         if self.tokens not in TOKEN_POLICIES:
             raise ValueError(f"tokens is {self.tokens!r}, expected {', '.join(TOKEN_POLICIES)}")
 

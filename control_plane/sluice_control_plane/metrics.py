@@ -83,6 +83,42 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.failed_disks = Gauge(
+            "sluice_control_plane_failed_disks",
+            "Disks that appliances report as failed and that nobody replaced; `sluice fleet status` "
+            "names them.",
+            registry=self.registry,
+        )
+        self.disk_failures = Counter(
+            "sluice_control_plane_disk_failures_total",
+            "Disks that failed, each counted and logged once.",
+            registry=self.registry,
+        )
+        self.filled_bytes = Counter(
+            "sluice_control_plane_filled_bytes_total",
+            "Bytes that an appliance fetched, as it reports them.",
+            ["site", "appliance"],
+            registry=self.registry,
+        )
+        self.offloaded_bytes = Counter(
+            "sluice_control_plane_offloaded_bytes_total",
+            "Bytes that an appliance sent to players, as it reports them.",
+            ["site", "appliance"],
+            registry=self.registry,
+        )
+        self.fill_roi = Gauge(
+            "sluice_control_plane_fill_roi",
+            "Bytes offloaded for each byte filled; where it stays below 1, the box costs the provider "
+            "more traffic than it saves.",
+            ["site", "appliance"],
+            registry=self.registry,
+        )
+        self.site_fill_roi = Gauge(
+            "sluice_control_plane_site_fill_roi",
+            "The same for all appliances of a site together.",
+            ["site"],
+            registry=self.registry,
+        )
         self.demand_reports = Counter(
             "sluice_control_plane_demand_reports_total",
             "Reports of what players take, by what became of them; `repeated` ones were counted before.",

@@ -14,6 +14,7 @@ from sluice_control_plane.database import Database
 from sluice_control_plane.demand.ledger import DemandLedger
 from sluice_control_plane.fill.expected import expected_bytes_per_s, sizes_of
 from sluice_control_plane.fill.manifests import Catalog, Told, fill_manifests, place, sites_of
+from sluice_control_plane.fill.policy import priority_of
 from sluice_control_plane.metrics import Metrics
 from sluice_control_plane.placement.placement import Copies
 from sluice_control_plane.placement.replicas import copies_by_bucket
@@ -32,6 +33,7 @@ class Placing:
         *,
         copies_min: int,
         copies_max: int,
+        new_release_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
@@ -39,6 +41,7 @@ class Placing:
         self._metrics = metrics
         self._copies_min = copies_min
         self._copies_max = copies_max
+        self._new_release_s = new_release_s
         self._clock = clock
         self._more: Copies = {}
 
@@ -83,8 +86,12 @@ class Placing:
     def manifests(self, truth: Truth, before: Told) -> Mapping[str, Sequence[fill_pb2.FillTitle]]:
         """What each enrolled appliance is to be told; `before` is what it was told."""
         titles = {title.name: title for title in truth.catalog.values()}
-        catalog = Catalog(titles, sizes_of(titles.values()))
         now = self._clock()
+        priorities = {
+            name: priority_of(title, new_release_s=self._new_release_s, now=now)
+            for name, title in titles.items()
+        }
+        catalog = Catalog(titles, sizes_of(titles.values()), priorities)
         expected = {
             site.site_id: expected_bytes_per_s(
                 titles.values(), catalog.sizes, self._ledger.bytes_per_s(site.site_id, now), now

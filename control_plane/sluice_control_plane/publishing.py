@@ -105,18 +105,27 @@ class Publisher:
         self._show_titles(document)
 
     async def publish_manifests(
-        self, wanted: Mapping[str, Sequence[fill_pb2.FillTitle]], *, now: float
+        self,
+        wanted: Mapping[str, Sequence[fill_pb2.FillTitle]],
+        policies: Mapping[str, fill_pb2.FillPolicy],
+        *,
+        now: float,
     ) -> None:
-        """Those that say something new; all are kept in one transaction."""
+        """Those that say something new; all are kept in one transaction. `policies` is by appliance."""
         newer: dict[str, Document] = {}
         for appliance_id, titles in wanted.items():
             before = self._latest_manifests.get(appliance_id)
-            if before is not None and list(before.titles) == titles:
+            policy = policies.get(appliance_id)
+            if before is not None and (list(before.titles), before.policy) == (
+                titles,
+                policy or fill_pb2.FillPolicy(),
+            ):
                 continue
             manifest = fill_pb2.FillManifest(
                 appliance=f"appliances/{appliance_id}",
                 revision=(before.revision if before else 0) + 1,
                 titles=titles,
+                policy=policy,
             )
             manifest.create_time.FromMicroseconds(int(now * 1e6))
             newer[appliance_id] = Document(manifest.revision, manifest.SerializeToString())

@@ -151,7 +151,12 @@ class Reconciler:
 
     async def _publish_manifests(self) -> None:
         wanted = self._placing.manifests(self.truth, self._publisher.told())
-        await self._publisher.publish_manifests(wanted, now=self._clocks.wall())
+        policies = {
+            appliance_id: policy
+            for appliance_id in wanted
+            if (policy := self.truth.policies.get(self.truth.fleet[appliance_id].site_id))
+        }
+        await self._publisher.publish_manifests(wanted, policies, now=self._clocks.wall())
 
     async def _publish_map(self) -> None:
         # What the map says of somebody's health is in the database first: a control plane that is killed

@@ -107,6 +107,28 @@ bucket_copies = sa.Table(
     sa.Column("copies", sa.Integer, nullable=False),
 )
 
+# The disks of each appliance, but for how full they are, which changes with every report.
+disks = sa.Table(
+    "disks",
+    metadata,
+    sa.Column("appliance_id", _ID, sa.ForeignKey("appliances.appliance_id"), primary_key=True),
+    sa.Column("disk_name", sa.String(128), primary_key=True),
+    sa.Column("tier", sa.Integer, nullable=False),
+    sa.Column("state", sa.Integer, nullable=False),
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("capacity_bytes", sa.BigInteger, nullable=False),
+)
+
+fill_policies = sa.Table(
+    "fill_policies",
+    metadata,
+    sa.Column("site_id", _ID, sa.ForeignKey("sites.site_id"), primary_key=True),
+    # A serialised sluice.fill.v1.FillPolicy: 32 windows are some kilobytes.
+    sa.Column("policy", sa.LargeBinary(65535), nullable=False),
+    # What an operator allows a partner; 0 for anything.
+    sa.Column("drive_writes_per_day_max", sa.Double, nullable=False),
+)
+
 titles = sa.Table(
     "titles",
     metadata,
@@ -120,6 +142,8 @@ titles = sa.Table(
     sa.Column("dash_key", _KEY, nullable=False),
     sa.Column("integrity_key", _KEY, nullable=False),
     sa.Column("create_time_us", sa.BigInteger, nullable=False),
+    # A FillPriority; 0 for by age.
+    sa.Column("priority", sa.Integer, nullable=False, server_default="0"),
 )
 
 renditions = sa.Table(

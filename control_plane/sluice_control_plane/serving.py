@@ -29,6 +29,7 @@ from sluice_control_plane.demand.keeper import DemandKeeper
 from sluice_control_plane.demand.ledger import DemandLedger
 from sluice_control_plane.demand.servicer import DemandServicer
 from sluice_control_plane.errors import ERRORS
+from sluice_control_plane.fill.returns import FillReturns
 from sluice_control_plane.fill.servicer import FillServicer
 from sluice_control_plane.fleet.health import HealthPolicy
 from sluice_control_plane.fleet.heartbeats import ApplianceServicer
@@ -187,6 +188,7 @@ async def _actors(
         metrics,
         copies_min=settings.copies_per_site,
         copies_max=settings.copies_per_site_max,
+        new_release_s=settings.new_release_days * 86_400,
         clock=clocks.wall,
     )
     reconciler = Reconciler(
@@ -203,6 +205,7 @@ async def _actors(
     async with database.read() as connection:
         await restore_beliefs(connection, monitor)
     metrics.show_health(monitor.by_health())
+    metrics.failed_disks.set(monitor.failed_disks())
     return monitor, reconciler
 
 
@@ -242,10 +245,12 @@ def _add_services(
     ring: TokenKeyRing,
     metrics: Metrics,
 ) -> None:
+    returns = FillReturns()
     fleet_pb2_grpc.add_FleetServiceServicer_to_server(
         FleetServicer(
             database,
             monitor,
+            returns,
             clock=clocks.wall,
             new_secret=lambda: secrets.token_urlsafe(SECRET_BYTES),
             on_change=lambda: reconciler.touch(Part.FLEET),
@@ -274,6 +279,7 @@ def _add_services(
             publisher,
             reconciler,
             metrics,
+            returns,
             origin_url=settings.origin_url,
             fill_signer=lambda: _fill_signer(ring, clocks),
             clock=clocks.wall,

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sluice.content.v1 import content_pb2
+from sluice.fill.v1 import fill_pb2
 from sluice_control_plane.content.storage import read_catalog
 from sluice_control_plane.content.titles import version_name
+from sluice_control_plane.fill.storage import read_policies
 from sluice_control_plane.fleet.appliances import Appliance
 from sluice_control_plane.fleet.storage import read_fleet
 from sluice_control_plane.routes.storage import read_all
@@ -37,6 +39,8 @@ class Truth:
 
     sites: tuple[SteeringSite, ...] = ()
     fleet: Mapping[str, Appliance] = field(default_factory=dict)
+    # By site id, of the sites that have one.
+    policies: Mapping[str, fill_pb2.FillPolicy] = field(default_factory=dict)
     # By title id, with their objects.
     catalog: Mapping[str, content_pb2.Title] = field(default_factory=dict)
     # The same by `title/version`.
@@ -52,6 +56,7 @@ async def read_again(connection: AsyncConnection, before: Truth, parts: Abstract
         truth = replace(
             truth,
             sites=await _read_sites(connection),
+            policies=await read_policies(connection),
             fleet={appliance.appliance_id: appliance for appliance in fleet},
         )
     if Part.TITLES in parts:

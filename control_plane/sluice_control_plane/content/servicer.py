@@ -9,6 +9,7 @@ from sluice_control_plane.content import storage
 from sluice_control_plane.content.titles import check_title
 from sluice_control_plane.database import Database
 from sluice_control_plane.errors import AlreadyExists, InvalidRequest, NotFound
+from sluice_control_plane.fill.policy import check_priority
 from sluice_control_plane.fleet.appliances import check_etag
 from sluice_control_plane.paging import page_of
 from sluice_control_plane.requests import forget, remember, seen_before
@@ -82,6 +83,20 @@ class ContentServicer(content_pb2_grpc.ContentServiceServicer):
             await forget(connection, title.name)
         self._on_change()
         return content_pb2.DeleteTitleResponse()
+
+    async def SetTitlePriority(
+        self, request: content_pb2.SetTitlePriorityRequest, context: Any
+    ) -> content_pb2.SetTitlePriorityResponse:
+        title_id = id_in(request.name, "titles", "name")
+        check_priority(request.priority)
+        async with self._database.write() as connection:
+            before = await storage.read_title(connection, title_id)
+            check_etag(request.etag, before.etag, before.name)
+            await storage.set_priority(connection, title_id, request.priority)
+            title = await storage.read_title(connection, title_id)
+        self._on_change()
+        title.ClearField("objects")
+        return content_pb2.SetTitlePriorityResponse(title=title)
 
     async def WatchTitles(
         self, request: content_pb2.WatchTitlesRequest, context: Any

@@ -103,6 +103,12 @@ async def add_title(
         await connection.execute(renditions.insert(), _rendition_rows(title_id, title.renditions))
 
 
+async def set_priority(connection: AsyncConnection, title_id: str, priority: int) -> None:
+    await connection.execute(
+        titles.update().where(titles.c.title_id == title_id).values(priority=priority)
+    )
+
+
 async def remove_title(connection: AsyncConnection, title_id: str) -> None:
     for table in (renditions, block_digests, objects, titles):
         await connection.execute(table.delete().where(table.c.title_id == title_id))
@@ -185,6 +191,7 @@ def _title(row: Any) -> content_pb2.Title:
         hls_key=row.hls_key,
         dash_key=row.dash_key,
         integrity_key=row.integrity_key,
+        priority=row.priority,
     )
     title.create_time.FromMicroseconds(row.create_time_us)
     title.etag = title_etag(title)

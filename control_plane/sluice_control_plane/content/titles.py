@@ -53,7 +53,13 @@ def is_live(title: content_pb2.Title) -> bool:
 
 
 def title_etag(title: content_pb2.Title) -> str:
-    return etag_of(title.name, title.version, title.create_time.ToMicroseconds(), int(title.state))
+    return etag_of(
+        title.name,
+        title.version,
+        title.create_time.ToMicroseconds(),
+        int(title.state),
+        int(title.priority),
+    )
 
 
 def _check_objects(prefix: str, objects: Collection[content_pb2.MediaObject]) -> set[str]:

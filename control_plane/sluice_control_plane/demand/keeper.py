@@ -21,7 +21,7 @@ KEEP_EVERY_S = 300.0
 
 
 class DemandKeeper:
-    """`on_change` hears that there is demand that placement has not seen."""
+    """`on_change` hears that it is time to look at demand anew: there is more, or what there was faded."""
 
     def __init__(
         self,
@@ -54,8 +54,6 @@ class DemandKeeper:
     async def keep(self) -> None:
         """Keeps what changed; what cannot be kept is tried again the next time."""
         changes = self._ledger.take_changes()
-        if not changes.sites:
-            return
         try:
             async with self._database.write() as connection:
                 for site_id, demand in changes.sites.items():

@@ -14,6 +14,7 @@ by every box, and an evening's ups and downs are not worth that.
 from collections.abc import Collection, Iterable, Mapping
 
 from sluice.content.v1 import content_pb2
+from sluice.fill.v1 import fill_pb2
 from sluice_control_plane.content.titles import version_name
 from sluice_control_plane.demand.smoothing import HALF_LIFE_S
 
@@ -44,12 +45,17 @@ def settled(before: float, now: float) -> float:
 
 
 def in_order(
-    told: Mapping[str, float], sizes: Mapping[str, int], catalog: Mapping[str, content_pb2.Title]
+    told: Mapping[str, float],
+    sizes: Mapping[str, int],
+    plain: Mapping[str, fill_pb2.FillTitle],
+    catalog: Mapping[str, content_pb2.Title],
 ) -> list[str]:
-    """The names of `told`, the most wanted byte first, then the newest. `catalog` is by name."""
+    """The names of `told`: by priority, then the most wanted byte first, then the newest. All are by
+    name; `plain` has the priorities."""
     return sorted(
         told,
         key=lambda name: (
+            -plain[name].priority,
             -told[name] / sizes[name],
             -catalog[name].create_time.ToMicroseconds(),
             name,

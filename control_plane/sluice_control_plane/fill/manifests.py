@@ -20,10 +20,11 @@ Told = Mapping[str, Sequence[fill_pb2.FillTitle]]
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All titles, and the bytes of each, by name."""
+    """All titles, the bytes of each and how urgent it is, by name."""
 
     titles: Mapping[str, content_pb2.Title]
     sizes: Mapping[str, int]
+    priorities: Mapping[str, fill_pb2.FillPriority.ValueType]
 
 
 def sites_of(fleet: Iterable[Appliance]) -> list[Site]:
@@ -62,7 +63,9 @@ def fill_manifests(
         for title_id in title_ids:
             place_of = site_of[appliance_id], title_id
             copies[place_of] = copies.get(place_of, 0) + 1
-    plain = {name: _fill_title(title) for name, title in catalog.titles.items()}
+    plain = {
+        name: _fill_title(title, catalog.priorities[name]) for name, title in catalog.titles.items()
+    }
     found: dict[str, list[fill_pb2.FillTitle]] = {}
     for appliance_id, title_ids in placed.items():
         site_id = site_of[appliance_id]
@@ -73,7 +76,7 @@ def fill_manifests(
             )
             for title_id in title_ids
         }
-        order = in_order(shares, catalog.sizes, catalog.titles)
+        order = in_order(shares, catalog.sizes, plain, catalog.titles)
         found[appliance_id] = [_with_demand(plain[name], shares[name]) for name in order]
     return found
 
@@ -107,10 +110,13 @@ def _with_demand(plain: fill_pb2.FillTitle, bytes_per_s: float) -> fill_pb2.Fill
     return title
 
 
-def _fill_title(title: content_pb2.Title) -> fill_pb2.FillTitle:
+def _fill_title(
+    title: content_pb2.Title, priority: fill_pb2.FillPriority.ValueType
+) -> fill_pb2.FillTitle:
     return fill_pb2.FillTitle(
         title=title.name,
         version=title.version,
         bucket=title.bucket,
+        priority=priority,
         objects=[fill_object(item) for item in title.objects],
     )

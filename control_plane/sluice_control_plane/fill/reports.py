@@ -22,7 +22,13 @@ _VERSION_NAME = re.compile(r"[a-z0-9-]{1,63}/[A-Za-z0-9._-]{1,128}", re.ASCII)
 def report_of(request: fill_pb2.ReportFillRequest) -> FillReport:
     """Raises InvalidRequest."""
     check_incarnation(request.incarnation)
-    for field in ("manifest_revision", "held_bytes", "wanted_bytes"):
+    for field in (
+        "manifest_revision",
+        "held_bytes",
+        "wanted_bytes",
+        "filled_bytes_total",
+        "offloaded_bytes_total",
+    ):
         check_not_negative(field, getattr(request, field))
     if len(request.complete_titles) > COMPLETE_TITLES_MAX:
         raise InvalidRequest(

@@ -13,9 +13,12 @@ from sluice_control_plane.database import Database
 from sluice_control_plane.errors import InvalidRequest, NotFound, NotReady
 from sluice_control_plane.fill.manifests import fill_object
 from sluice_control_plane.fill.reports import faults_of, report_of
+from sluice_control_plane.fill.returns import FillReturns, Returns
 from sluice_control_plane.fill.sources import Asker, Holder, leader, rank_sources
-from sluice_control_plane.fleet.monitor import FleetMonitor
-from sluice_control_plane.fleet.storage import keep_report, read_appliance
+from sluice_control_plane.fleet.appliances import Appliance
+from sluice_control_plane.fleet.disks import Disk, disks_of, failed_anew, unfilled
+from sluice_control_plane.fleet.monitor import Belief, FleetMonitor
+from sluice_control_plane.fleet.storage import keep_disks, keep_report, read_appliance
 from sluice_control_plane.identity.gate import caller
 from sluice_control_plane.metrics import FAULT_KINDS, Metrics
 from sluice_control_plane.placement.rendezvous import Member
@@ -24,6 +27,9 @@ from sluice_control_plane.reconciler import Reconciler
 from sluice_control_plane.resource_names import id_in, shown
 from sluice_control_plane.token_keys.fill_tokens import Signer, with_token
 from sluice_control_plane.truth import Part
+from sluice_runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 
 class FillServicer(fill_pb2_grpc.FillServiceServicer):
@@ -34,6 +40,7 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
         publisher: Publisher,
         reconciler: Reconciler,
         metrics: Metrics,
+        returns: FillReturns,
         *,
         origin_url: str,
         fill_signer: Callable[[], Signer | None],
@@ -44,6 +51,7 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
         self._publisher = publisher
         self._reconciler = reconciler
         self._metrics = metrics
+        self._returns = returns
         self._origin_url = origin_url
         # Who signs tokens for sources; None where nobody asks for any.
         self._fill_signer = fill_signer
@@ -135,16 +143,38 @@ class FillServicer(fill_pb2_grpc.FillServiceServicer):
         self, request: fill_pb2.ReportFillRequest, context: Any
     ) -> fill_pb2.ReportFillResponse:
         appliance_id = self._speaker(request.appliance, context)
-        report, faults = report_of(request), faults_of(request)
+        report, faults, disks = report_of(request), faults_of(request), disks_of(request.disks)
+        told = Returns(request.filled_bytes_total, request.offloaded_bytes_total)
+        belief = self._monitor.belief(appliance_id)
         async with self._database.write() as connection:
             before = await read_appliance(connection, appliance_id)
             if before.report != report:
                 await keep_report(connection, appliance_id, report)
+            if unfilled(belief.disks) != unfilled(disks):
+                await keep_disks(connection, appliance_id, disks)
         for kind, count in faults.items():
             self._metrics.source_faults.labels(FAULT_KINDS[kind]).inc(count)
+        self._take_disks(appliance_id, belief, disks)
+        self._take_returns(before, request.incarnation, told)
         if before.report != report:
             self._reconciler.touch(Part.FLEET)
         return fill_pb2.ReportFillResponse()
+
+    def _take_disks(self, appliance_id: str, belief: Belief, disks: tuple[Disk, ...]) -> None:
+        for disk in failed_anew(belief.disks, disks):
+            self._metrics.disk_failures.inc()
+            log.error("disk_failed", appliance=appliance_id, disk=disk.name, reason=disk.reason)
+        belief.disks = disks
+        self._metrics.failed_disks.set(self._monitor.failed_disks())
+
+    def _take_returns(self, appliance: Appliance, incarnation: str, told: Returns) -> None:
+        box, site = appliance.appliance_id, appliance.site_id
+        fresh = self._returns.hear(box, incarnation, told)
+        self._metrics.filled_bytes.labels(site, box).inc(fresh.filled)
+        self._metrics.offloaded_bytes.labels(site, box).inc(fresh.offloaded)
+        self._metrics.fill_roi.labels(site, box).set(self._returns.of([box]).ratio)
+        there = [each for each, a in self._reconciler.truth.fleet.items() if a.site_id == site]
+        self._metrics.site_fill_roi.labels(site).set(self._returns.of(there).ratio)
 
     def _speaker(self, name: str, context: Any) -> str:
         """The appliance that is spoken for. Raises NotAllowed or NotFound."""

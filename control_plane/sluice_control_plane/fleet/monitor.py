@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sluice_control_plane.errors import NotFound
 from sluice_control_plane.fleet.appliances import Address
+from sluice_control_plane.fleet.disks import Disk
 from sluice_control_plane.fleet.health import ApplianceHealth, Health, HealthPolicy, Heartbeat
 
 # A killed appliance leaves the map within the deadline and this.
@@ -14,7 +15,7 @@ EVALUATE_EVERY_S = 0.25
 
 @dataclass(slots=True)
 class Belief:
-    """What is known of one appliance from its heartbeats."""
+    """What is known of one appliance from its heartbeats and reports."""
 
     machine: ApplianceHealth
     address: Address = field(default_factory=Address)
@@ -23,6 +24,8 @@ class Belief:
     heard_time: float | None = None
     # The operator's word, kept here so that a heartbeat is answered without the database.
     drained: bool = False
+    # As it last reported.
+    disks: tuple[Disk, ...] = ()
 
 
 class FleetMonitor:
@@ -102,6 +105,10 @@ class FleetMonitor:
         while True:
             await asyncio.sleep(EVALUATE_EVERY_S)
             self.look_for_silence()
+
+    def failed_disks(self) -> int:
+        """Over all appliances."""
+        return sum(disk.failed for belief in self._beliefs.values() for disk in belief.disks)
 
     def by_health(self) -> Mapping[Health, int]:
         """How many appliances there are of each health."""

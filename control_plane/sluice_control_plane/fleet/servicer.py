@@ -3,9 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice_control_plane.database import Database
 from sluice_control_plane.errors import AlreadyExists, NotFound
+from sluice_control_plane.fill.policy import check_flash, check_policy
+from sluice_control_plane.fill.returns import FillReturns
+from sluice_control_plane.fill.storage import SitePolicy, keep_policy, read_policy
 from sluice_control_plane.fleet import storage
 from sluice_control_plane.fleet.appliances import (
     HEALTH_ON_THE_WIRE,
@@ -13,6 +18,7 @@ from sluice_control_plane.fleet.appliances import (
     check_etag,
     weight_of,
 )
+from sluice_control_plane.fleet.disks import on_the_wire
 from sluice_control_plane.fleet.monitor import FleetMonitor
 from sluice_control_plane.identity.gate import caller
 from sluice_control_plane.identity.tokens import EnrolmentToken, digest_of, time_to_live_s
@@ -28,6 +34,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         self,
         database: Database,
         monitor: FleetMonitor,
+        returns: FillReturns,
         *,
         clock: Callable[[], float],
         new_secret: Callable[[], str],
@@ -35,6 +42,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
     ) -> None:
         self._database = database
         self._monitor = monitor
+        self._returns = returns
         self._clock = clock
         self._new_secret = new_secret
         self._on_change = on_change
@@ -162,6 +170,42 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
         response.expire_time.FromMicroseconds(int(expire_time * 1e6))
         return response
 
+    async def GetFillPolicy(
+        self, request: fleet_pb2.GetFillPolicyRequest, context: Any
+    ) -> fleet_pb2.GetFillPolicyResponse:
+        site_id = id_in(request.site, "sites", "site")
+        async with self._database.read() as connection:
+            await self._own_site(connection, site_id, context)
+            found = await read_policy(connection, site_id)
+        return fleet_pb2.GetFillPolicyResponse(
+            policy=found.policy,
+            drive_writes_per_day_max=found.drive_writes_per_day_max,
+            etag=found.etag,
+        )
+
+    async def SetFillPolicy(
+        self, request: fleet_pb2.SetFillPolicyRequest, context: Any
+    ) -> fleet_pb2.SetFillPolicyResponse:
+        site_id, asked = id_in(request.site, "sites", "site"), request.policy
+        check_policy(asked)
+        async with self._database.write() as connection:
+            await self._own_site(connection, site_id, context)
+            before = await read_policy(connection, site_id)
+            check_etag(request.etag, before.etag, f"the fill policy of {request.site}")
+            allowed = asked.drive_writes_per_day
+            if caller(context).only_partner() is not None:
+                allowed = before.drive_writes_per_day_max
+                check_flash(asked.drive_writes_per_day, allowed)
+            policy = SitePolicy(asked, allowed)
+            await keep_policy(connection, site_id, policy)
+        self._on_change()
+        return fleet_pb2.SetFillPolicyResponse(policy=policy.policy, etag=policy.etag)
+
+    async def _own_site(self, connection: AsyncConnection, site_id: str, context: Any) -> None:
+        """Raises NotFound, or NotAllowed for another partner's."""
+        site = await storage.read_site(connection, site_id)
+        caller(context).must_own(site.partner.removeprefix("partners/"), site.name)
+
     async def _set_drained(self, name: str, etag: str, context: Any, *, drained: bool) -> Appliance:
         appliance_id = id_in(name, "appliances", "name")
         async with self._database.write() as connection:
@@ -178,6 +222,7 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
     def _shown(self, appliance: Appliance) -> fleet_pb2.Appliance:
         belief = self._monitor.belief(appliance.appliance_id)
         address, report = belief.address, appliance.report
+        returns = self._returns.of([appliance.appliance_id])
         message = fleet_pb2.Appliance(
             name=f"appliances/{appliance.appliance_id}",
             site=f"sites/{appliance.site_id}",
@@ -194,7 +239,10 @@ class FleetServicer(fleet_pb2_grpc.FleetServiceServicer):
                 held_objects=report.held_objects,
                 wanted_bytes=report.wanted_bytes,
                 held_bytes=report.held_bytes,
+                filled_bytes=returns.filled,
+                offloaded_bytes=returns.offloaded,
             ),
+            disks=[on_the_wire(disk) for disk in belief.disks],
             software_version=belief.software_version,
             etag=appliance.etag,
         )

@@ -9,12 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sluice.fleet.v1 import fleet_pb2
 from sluice_control_plane.errors import NotFound, TooMany
 from sluice_control_plane.fleet.appliances import Address, Appliance, FillReport, etag_of
+from sluice_control_plane.fleet.disks import Disk
 from sluice_control_plane.fleet.health import Health
 from sluice_control_plane.fleet.monitor import Belief, FleetMonitor
 from sluice_control_plane.identity.tokens import EnrolmentToken
 from sluice_control_plane.paging import Page
 from sluice_control_plane.schema import (
     appliances,
+    disks,
     enrolment_tokens,
     fill_reports,
     partners,
@@ -227,8 +229,30 @@ async def keep_belief(connection: AsyncConnection, appliance_id: str, belief: Be
     )
 
 
+async def keep_disks(connection: AsyncConnection, appliance_id: str, found: Sequence[Disk]) -> None:
+    """Replaces what was kept of an appliance's disks."""
+    await connection.execute(disks.delete().where(disks.c.appliance_id == appliance_id))
+    rows = [
+        {
+            "appliance_id": appliance_id,
+            "disk_name": disk.name,
+            "tier": disk.tier,
+            "state": disk.state,
+            "reason": disk.reason,
+            "capacity_bytes": disk.capacity_bytes,
+        }
+        for disk in found
+    ]
+    if rows:
+        await connection.execute(disks.insert(), rows)
+
+
 async def restore_beliefs(connection: AsyncConnection, monitor: FleetMonitor) -> None:
     """Hands the monitor what an earlier run believed."""
+    found: dict[str, list[Disk]] = {}
+    for row in await connection.execute(sa.select(disks).order_by(disks.c.disk_name)):
+        disk = Disk(row.disk_name, row.tier, row.state, row.reason, row.capacity_bytes, 0)
+        found.setdefault(row.appliance_id, []).append(disk)
     for row in await connection.execute(sa.select(appliances)):
         belief = monitor.new_belief()
         belief.address = Address(row.ipv4, row.ipv6, row.port, row.tls)
@@ -236,6 +260,7 @@ async def restore_beliefs(connection: AsyncConnection, monitor: FleetMonitor) ->
         heard = row.last_heartbeat_time_us
         belief.heard_time = None if heard is None else heard / US
         belief.drained = row.drained
+        belief.disks = tuple(found.get(row.appliance_id, ()))
         monitor.restore(row.appliance_id, Health(row.health), row.incarnation, belief)
 
 

@@ -11,6 +11,7 @@ from sluice.fill.v1 import fill_pb2
 from sluice_control_plane.demand.smoothing import HALF_LIFE_S
 from sluice_control_plane.fill.expected import expected_bytes_per_s, sizes_of
 from sluice_control_plane.fill.manifests import Catalog, fill_manifests, place
+from sluice_control_plane.fill.policy import priority_of
 from sluice_control_plane.fleet.appliances import Appliance, FillReport
 
 DAY_S = 86_400.0
@@ -39,7 +40,11 @@ def _manifests(
     sizes = sizes_of(titles)
     expected = {"site-a": expected_bytes_per_s(titles, sizes, observed, NOW)}
     placed = place(titles, FLEET, 2)
-    catalog = Catalog({title.name: title for title in titles}, sizes)
+    by_name = {title.name: title for title in titles}
+    priorities = {
+        name: priority_of(title, new_release_s=0.0, now=NOW) for name, title in by_name.items()
+    }
+    catalog = Catalog(by_name, sizes, priorities)
     return dict(fill_manifests(placed, FLEET, catalog, expected, before or {}))
 
 

@@ -24,43 +24,48 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sluice.fill.v1 import fill_pb2 as sluice_dot_fill_dot_v1_dot_fill__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsluice/content/v1/content.proto\x12\x11sluice.content.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x98\x03\n\x05Title\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x04 \x01(\r\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.sluice.content.v1.TitleState\x12+\n\x08\x64uration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x61ttribution\x18\x07 \x01(\t\x12\x0f\n\x07hls_key\x18\x08 \x01(\t\x12\x10\n\x08\x64\x61sh_key\x18\t \x01(\t\x12\x15\n\rintegrity_key\x18\n \x01(\t\x12\x30\n\nrenditions\x18\x0b \x03(\x0b\x32\x1c.sluice.content.v1.Rendition\x12/\n\x07objects\x18\x0c \x03(\x0b\x32\x1e.sluice.content.v1.MediaObject\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\"\x85\x01\n\tRendition\x12\x14\n\x0crendition_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06\x63odecs\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x14\n\x0c\x62itrate_kbps\x18\x06 \x01(\r\x12\x10\n\x08language\x18\x07 \x01(\t\"k\n\x0bMediaObject\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x15\n\rblock_digests\x18\x05 \x01(\x0c\"c\n\x12\x43reateTitleRequest\x12\x10\n\x08title_id\x18\x01 \x01(\t\x12\'\n\x05title\x18\x02 \x01(\x0b\x32\x18.sluice.content.v1.Title\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x13\x43reateTitleResponse\x12\'\n\x05title\x18\x01 \x01(\x0b\x32\x18.sluice.content.v1.Title\"\x1f\n\x0fGetTitleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x10GetTitleResponse\x12\'\n\x05title\x18\x01 \x01(\x0b\x32\x18.sluice.content.v1.Title\":\n\x11ListTitlesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x12ListTitlesResponse\x12(\n\x06titles\x18\x01 \x03(\x0b\x32\x18.sluice.content.v1.Title\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x12\x44\x65leteTitleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteTitleResponse\"&\n\x12WatchTitlesRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\"Q\n\x13WatchTitlesResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12(\n\x06titles\x18\x02 \x03(\x0b\x32\x18.sluice.content.v1.Title*X\n\nTitleState\x12\x1b\n\x17TITLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TITLE_STATE_FILLING\x10\x01\x12\x14\n\x10TITLE_STATE_LIVE\x10\x02\x32\xdc\x03\n\x0e\x43ontentService\x12\\\n\x0b\x43reateTitle\x12%.sluice.content.v1.CreateTitleRequest\x1a&.sluice.content.v1.CreateTitleResponse\x12S\n\x08GetTitle\x12\".sluice.content.v1.GetTitleRequest\x1a#.sluice.content.v1.GetTitleResponse\x12Y\n\nListTitles\x12$.sluice.content.v1.ListTitlesRequest\x1a%.sluice.content.v1.ListTitlesResponse\x12\\\n\x0b\x44\x65leteTitle\x12%.sluice.content.v1.DeleteTitleRequest\x1a&.sluice.content.v1.DeleteTitleResponse\x12^\n\x0bWatchTitles\x12%.sluice.content.v1.WatchTitlesRequest\x1a&.sluice.content.v1.WatchTitlesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsluice/content/v1/content.proto\x12\x11sluice.content.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19sluice/fill/v1/fill.proto\"\xc8\x03\n\x05Title\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x04 \x01(\r\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.sluice.content.v1.TitleState\x12+\n\x08\x64uration\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x61ttribution\x18\x07 \x01(\t\x12\x0f\n\x07hls_key\x18\x08 \x01(\t\x12\x10\n\x08\x64\x61sh_key\x18\t \x01(\t\x12\x15\n\rintegrity_key\x18\n \x01(\t\x12\x30\n\nrenditions\x18\x0b \x03(\x0b\x32\x1c.sluice.content.v1.Rendition\x12/\n\x07objects\x18\x0c \x03(\x0b\x32\x1e.sluice.content.v1.MediaObject\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0e \x01(\t\x12.\n\x08priority\x18\x0f \x01(\x0e\x32\x1c.sluice.fill.v1.FillPriority\"\x85\x01\n\tRendition\x12\x14\n\x0crendition_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06\x63odecs\x18\x03 \x01(\t\x12\r\n\x05width\x18\x04 \x01(\r\x12\x0e\n\x06height\x18\x05 \x01(\r\x12\x14\n\x0c\x62itrate_kbps\x18\x06 \x01(\r\x12\x10\n\x08language\x18\x07 \x01(\t\"k\n\x0bMediaObject\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x15\n\rblock_digests\x18\x05 \x01(\x0c\"c\n\x12\x43reateTitleRequest\x12\x10\n\x08title_id\x18\x01 \x01(\t\x12\'\n\x05title\x18\x02 \x01(\x0b\x32\x18.sluice.content.v1.Title\x12\x12\n\nrequest_id\x18\x03 \x01(\t\">\n\x13\x43reateTitleResponse\x12\'\n\x05title\x18\x01 \x01(\x0b\x32\x18.sluice.content.v1.Title\"\x1f\n\x0fGetTitleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x10GetTitleResponse\x12\'\n\x05title\x18\x01 \x01(\x0b\x32\x18.sluice.content.v1.Title\":\n\x11ListTitlesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x12ListTitlesResponse\x12(\n\x06titles\x18\x01 \x03(\x0b\x32\x18.sluice.content.v1.Title\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x12\x44\x65leteTitleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteTitleResponse\"e\n\x17SetTitlePriorityRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x08priority\x18\x02 \x01(\x0e\x32\x1c.sluice.fill.v1.FillPriority\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"C\n\x18SetTitlePriorityResponse\x12\'\n\x05title\x18\x01 \x01(\x0b\x32\x18.sluice.content.v1.Title\"&\n\x12WatchTitlesRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\"Q\n\x13WatchTitlesResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12(\n\x06titles\x18\x02 \x03(\x0b\x32\x18.sluice.content.v1.Title*X\n\nTitleState\x12\x1b\n\x17TITLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TITLE_STATE_FILLING\x10\x01\x12\x14\n\x10TITLE_STATE_LIVE\x10\x02\x32\xc9\x04\n\x0e\x43ontentService\x12\\\n\x0b\x43reateTitle\x12%.sluice.content.v1.CreateTitleRequest\x1a&.sluice.content.v1.CreateTitleResponse\x12S\n\x08GetTitle\x12\".sluice.content.v1.GetTitleRequest\x1a#.sluice.content.v1.GetTitleResponse\x12Y\n\nListTitles\x12$.sluice.content.v1.ListTitlesRequest\x1a%.sluice.content.v1.ListTitlesResponse\x12\\\n\x0b\x44\x65leteTitle\x12%.sluice.content.v1.DeleteTitleRequest\x1a&.sluice.content.v1.DeleteTitleResponse\x12k\n\x10SetTitlePriority\x12*.sluice.content.v1.SetTitlePriorityRequest\x1a+.sluice.content.v1.SetTitlePriorityResponse\x12^\n\x0bWatchTitles\x12%.sluice.content.v1.WatchTitlesRequest\x1a&.sluice.content.v1.WatchTitlesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sluice.content.v1.content_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TITLESTATE']._serialized_start=1379
-  _globals['_TITLESTATE']._serialized_end=1467
-  _globals['_TITLE']._serialized_start=120
-  _globals['_TITLE']._serialized_end=528
-  _globals['_RENDITION']._serialized_start=531
-  _globals['_RENDITION']._serialized_end=664
-  _globals['_MEDIAOBJECT']._serialized_start=666
-  _globals['_MEDIAOBJECT']._serialized_end=773
-  _globals['_CREATETITLEREQUEST']._serialized_start=775
-  _globals['_CREATETITLEREQUEST']._serialized_end=874
-  _globals['_CREATETITLERESPONSE']._serialized_start=876
-  _globals['_CREATETITLERESPONSE']._serialized_end=938
-  _globals['_GETTITLEREQUEST']._serialized_start=940
-  _globals['_GETTITLEREQUEST']._serialized_end=971
-  _globals['_GETTITLERESPONSE']._serialized_start=973
-  _globals['_GETTITLERESPONSE']._serialized_end=1032
-  _globals['_LISTTITLESREQUEST']._serialized_start=1034
-  _globals['_LISTTITLESREQUEST']._serialized_end=1092
-  _globals['_LISTTITLESRESPONSE']._serialized_start=1094
-  _globals['_LISTTITLESRESPONSE']._serialized_end=1181
-  _globals['_DELETETITLEREQUEST']._serialized_start=1183
-  _globals['_DELETETITLEREQUEST']._serialized_end=1231
-  _globals['_DELETETITLERESPONSE']._serialized_start=1233
-  _globals['_DELETETITLERESPONSE']._serialized_end=1254
-  _globals['_WATCHTITLESREQUEST']._serialized_start=1256
-  _globals['_WATCHTITLESREQUEST']._serialized_end=1294
-  _globals['_WATCHTITLESRESPONSE']._serialized_start=1296
-  _globals['_WATCHTITLESRESPONSE']._serialized_end=1377
-  _globals['_CONTENTSERVICE']._serialized_start=1470
-  _globals['_CONTENTSERVICE']._serialized_end=1946
+  _globals['_TITLESTATE']._serialized_start=1626
+  _globals['_TITLESTATE']._serialized_end=1714
+  _globals['_TITLE']._serialized_start=147
+  _globals['_TITLE']._serialized_end=603
+  _globals['_RENDITION']._serialized_start=606
+  _globals['_RENDITION']._serialized_end=739
+  _globals['_MEDIAOBJECT']._serialized_start=741
+  _globals['_MEDIAOBJECT']._serialized_end=848
+  _globals['_CREATETITLEREQUEST']._serialized_start=850
+  _globals['_CREATETITLEREQUEST']._serialized_end=949
+  _globals['_CREATETITLERESPONSE']._serialized_start=951
+  _globals['_CREATETITLERESPONSE']._serialized_end=1013
+  _globals['_GETTITLEREQUEST']._serialized_start=1015
+  _globals['_GETTITLEREQUEST']._serialized_end=1046
+  _globals['_GETTITLERESPONSE']._serialized_start=1048
+  _globals['_GETTITLERESPONSE']._serialized_end=1107
+  _globals['_LISTTITLESREQUEST']._serialized_start=1109
+  _globals['_LISTTITLESREQUEST']._serialized_end=1167
+  _globals['_LISTTITLESRESPONSE']._serialized_start=1169
+  _globals['_LISTTITLESRESPONSE']._serialized_end=1256
+  _globals['_DELETETITLEREQUEST']._serialized_start=1258
+  _globals['_DELETETITLEREQUEST']._serialized_end=1306
+  _globals['_DELETETITLERESPONSE']._serialized_start=1308
+  _globals['_DELETETITLERESPONSE']._serialized_end=1329
+  _globals['_SETTITLEPRIORITYREQUEST']._serialized_start=1331
+  _globals['_SETTITLEPRIORITYREQUEST']._serialized_end=1432
+  _globals['_SETTITLEPRIORITYRESPONSE']._serialized_start=1434
+  _globals['_SETTITLEPRIORITYRESPONSE']._serialized_end=1501
+  _globals['_WATCHTITLESREQUEST']._serialized_start=1503
+  _globals['_WATCHTITLESREQUEST']._serialized_end=1541
+  _globals['_WATCHTITLESRESPONSE']._serialized_start=1543
+  _globals['_WATCHTITLESRESPONSE']._serialized_end=1624
+  _globals['_CONTENTSERVICE']._serialized_start=1717
+  _globals['_CONTENTSERVICE']._serialized_end=2302
 # @@protoc_insertion_point(module_scope)

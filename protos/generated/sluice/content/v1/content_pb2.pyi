@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sluice.fill.v1 import fill_pb2 as _fill_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -65,6 +66,7 @@ class Title(_message.Message):
     OBJECTS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`titles/{title}`."""
     display_name: _builtins.str
@@ -85,6 +87,10 @@ class Title(_message.Message):
     """Key of the JSON file with the SHA-256 of every segment."""
     etag: _builtins.str
     """Changes whenever the resource changes."""
+    priority: _fill_pb2.FillPriority.ValueType
+    """As an operator set it; unspecified means by age: a new release for its first days, then normal.
+    Output only.
+    """
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """How long it plays."""
@@ -118,10 +124,11 @@ class Title(_message.Message):
         objects: _abc.Iterable[Global___MediaObject] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        priority: _fill_pb2.FillPriority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "bucket", b"bucket", "create_time", b"create_time", "dash_key", b"dash_key", "display_name", b"display_name", "duration", b"duration", "etag", b"etag", "hls_key", b"hls_key", "integrity_key", b"integrity_key", "name", b"name", "objects", b"objects", "renditions", b"renditions", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribution", b"attribution", "bucket", b"bucket", "create_time", b"create_time", "dash_key", b"dash_key", "display_name", b"display_name", "duration", b"duration", "etag", b"etag", "hls_key", b"hls_key", "integrity_key", b"integrity_key", "name", b"name", "objects", b"objects", "priority", b"priority", "renditions", b"renditions", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -411,6 +418,60 @@ class DeleteTitleResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteTitleResponse: _TypeAlias = DeleteTitleResponse  # noqa: Y015
+
+@_typing.final
+class SetTitlePriorityRequest(_message.Message):
+    """Asks to change how urgent a title is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`titles/{title}`."""
+    priority: _fill_pb2.FillPriority.ValueType
+    """Unspecified for by age."""
+    etag: _builtins.str
+    """When set, refused with ABORTED unless it is the current etag."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        priority: _fill_pb2.FillPriority.ValueType = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "priority", b"priority"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTitlePriorityRequest: _TypeAlias = SetTitlePriorityRequest  # noqa: Y015
+
+@_typing.final
+class SetTitlePriorityResponse(_message.Message):
+    """The priority is changed; manifests carry it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def title(self) -> Global___Title:
+        """As it is now, without its objects."""
+
+    def __init__(
+        self,
+        *,
+        title: Global___Title | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["title", b"title"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetTitlePriorityResponse: _TypeAlias = SetTitlePriorityResponse  # noqa: Y015
 
 @_typing.final
 class WatchTitlesRequest(_message.Message):

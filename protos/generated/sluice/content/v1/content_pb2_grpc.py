@@ -55,6 +55,11 @@ class ContentServiceStub:
                 request_serializer=sluice_dot_content_dot_v1_dot_content__pb2.DeleteTitleRequest.SerializeToString,
                 response_deserializer=sluice_dot_content_dot_v1_dot_content__pb2.DeleteTitleResponse.FromString,
                 _registered_method=True)
+        self.SetTitlePriority = channel.unary_unary(
+                '/sluice.content.v1.ContentService/SetTitlePriority',
+                request_serializer=sluice_dot_content_dot_v1_dot_content__pb2.SetTitlePriorityRequest.SerializeToString,
+                response_deserializer=sluice_dot_content_dot_v1_dot_content__pb2.SetTitlePriorityResponse.FromString,
+                _registered_method=True)
         self.WatchTitles = channel.unary_stream(
                 '/sluice.content.v1.ContentService/WatchTitles',
                 request_serializer=sluice_dot_content_dot_v1_dot_content__pb2.WatchTitlesRequest.SerializeToString,
@@ -94,6 +99,13 @@ class ContentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetTitlePriority(self, request, context):
+        """Says how urgent it is that appliances hold a title.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTitles(self, request, context):
         """Streams the whole registry, without the objects: at once if it is newer than `revision`, then
         whenever it changes.
@@ -124,6 +136,11 @@ def add_ContentServiceServicer_to_server(servicer, server):
                     servicer.DeleteTitle,
                     request_deserializer=sluice_dot_content_dot_v1_dot_content__pb2.DeleteTitleRequest.FromString,
                     response_serializer=sluice_dot_content_dot_v1_dot_content__pb2.DeleteTitleResponse.SerializeToString,
+            ),
+            'SetTitlePriority': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTitlePriority,
+                    request_deserializer=sluice_dot_content_dot_v1_dot_content__pb2.SetTitlePriorityRequest.FromString,
+                    response_serializer=sluice_dot_content_dot_v1_dot_content__pb2.SetTitlePriorityResponse.SerializeToString,
             ),
             'WatchTitles': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTitles,
@@ -240,6 +257,33 @@ class ContentService:
             '/sluice.content.v1.ContentService/DeleteTitle',
             sluice_dot_content_dot_v1_dot_content__pb2.DeleteTitleRequest.SerializeToString,
             sluice_dot_content_dot_v1_dot_content__pb2.DeleteTitleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTitlePriority(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.content.v1.ContentService/SetTitlePriority',
+            sluice_dot_content_dot_v1_dot_content__pb2.SetTitlePriorityRequest.SerializeToString,
+            sluice_dot_content_dot_v1_dot_content__pb2.SetTitlePriorityResponse.FromString,
             options,
             channel_credentials,
             insecure,

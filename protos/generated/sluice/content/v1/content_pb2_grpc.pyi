@@ -41,6 +41,8 @@ class ContentServiceStub:
     """Lists the titles in order of name."""
     DeleteTitle: _grpc.UnaryUnaryMultiCallable[_content_pb2.DeleteTitleRequest, _content_pb2.DeleteTitleResponse]
     """Takes a title out: it is no longer played, and appliances let its objects go."""
+    SetTitlePriority: _grpc.UnaryUnaryMultiCallable[_content_pb2.SetTitlePriorityRequest, _content_pb2.SetTitlePriorityResponse]
+    """Says how urgent it is that appliances hold a title."""
     WatchTitles: _grpc.UnaryStreamMultiCallable[_content_pb2.WatchTitlesRequest, _content_pb2.WatchTitlesResponse]
     """Streams the whole registry, without the objects: at once if it is newer than `revision`, then
     whenever it changes.
@@ -59,6 +61,8 @@ class ContentServiceAsyncStub(ContentServiceStub):
     """Lists the titles in order of name."""
     DeleteTitle: _aio.UnaryUnaryMultiCallable[_content_pb2.DeleteTitleRequest, _content_pb2.DeleteTitleResponse]  # type: ignore[assignment]
     """Takes a title out: it is no longer played, and appliances let its objects go."""
+    SetTitlePriority: _aio.UnaryUnaryMultiCallable[_content_pb2.SetTitlePriorityRequest, _content_pb2.SetTitlePriorityResponse]  # type: ignore[assignment]
+    """Says how urgent it is that appliances hold a title."""
     WatchTitles: _aio.UnaryStreamMultiCallable[_content_pb2.WatchTitlesRequest, _content_pb2.WatchTitlesResponse]  # type: ignore[assignment]
     """Streams the whole registry, without the objects: at once if it is newer than `revision`, then
     whenever it changes.
@@ -98,6 +102,14 @@ class ContentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_content_pb2.DeleteTitleResponse, _abc.Awaitable[_content_pb2.DeleteTitleResponse]]:
         """Takes a title out: it is no longer played, and appliances let its objects go."""
+
+    @_abc_1.abstractmethod
+    def SetTitlePriority(
+        self,
+        request: _content_pb2.SetTitlePriorityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_content_pb2.SetTitlePriorityResponse, _abc.Awaitable[_content_pb2.SetTitlePriorityResponse]]:
+        """Says how urgent it is that appliances hold a title."""
 
     @_abc_1.abstractmethod
     def WatchTitles(

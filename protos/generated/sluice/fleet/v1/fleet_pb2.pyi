@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sluice.fill.v1 import fill_pb2 as _fill_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -148,6 +149,7 @@ class Appliance(_message.Message):
     ENROL_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DISKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`appliances/{appliance}`."""
     site: _builtins.str
@@ -184,6 +186,10 @@ class Appliance(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was added. Output only."""
 
+    @_builtins.property
+    def disks(self) -> _containers.RepeatedCompositeFieldContainer[_fill_pb2.DiskReport]:
+        """Its disks, as it last reported. Output only."""
+
     def __init__(
         self,
         *,
@@ -200,10 +206,11 @@ class Appliance(_message.Message):
         enrol_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        disks: _abc.Iterable[_fill_pb2.DiskReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "enrol_time", b"enrol_time", "fill", b"fill", "last_heartbeat_time", b"last_heartbeat_time", "serving_address", b"serving_address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "drained", b"drained", "enrol_time", b"enrol_time", "etag", b"etag", "fill", b"fill", "health", b"health", "health_reason", b"health_reason", "last_heartbeat_time", b"last_heartbeat_time", "name", b"name", "serving_address", b"serving_address", "site", b"site", "software_version", b"software_version", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disks", b"disks", "drained", b"drained", "enrol_time", b"enrol_time", "etag", b"etag", "fill", b"fill", "health", b"health", "health_reason", b"health_reason", "last_heartbeat_time", b"last_heartbeat_time", "name", b"name", "serving_address", b"serving_address", "site", b"site", "software_version", b"software_version", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -254,6 +261,8 @@ class FillSummary(_message.Message):
     HELD_OBJECTS_FIELD_NUMBER: _builtins.int
     WANTED_BYTES_FIELD_NUMBER: _builtins.int
     HELD_BYTES_FIELD_NUMBER: _builtins.int
+    FILLED_BYTES_FIELD_NUMBER: _builtins.int
+    OFFLOADED_BYTES_FIELD_NUMBER: _builtins.int
     manifest_revision: _builtins.int
     """The manifest that it works on."""
     wanted_objects: _builtins.int
@@ -264,6 +273,12 @@ class FillSummary(_message.Message):
     """Bytes in that manifest."""
     held_bytes: _builtins.int
     """Of those, how many are held."""
+    filled_bytes: _builtins.int
+    """Bytes fetched, as far back as this run of the control plane heard of: since the starts of the appliance
+    that it saw.
+    """
+    offloaded_bytes: _builtins.int
+    """Bytes sent to players in the same time. Over filled_bytes it is the return on fill."""
     def __init__(
         self,
         *,
@@ -272,10 +287,12 @@ class FillSummary(_message.Message):
         held_objects: _builtins.int = ...,
         wanted_bytes: _builtins.int = ...,
         held_bytes: _builtins.int = ...,
+        filled_bytes: _builtins.int = ...,
+        offloaded_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_bytes", b"held_bytes", "held_objects", b"held_objects", "manifest_revision", b"manifest_revision", "wanted_bytes", b"wanted_bytes", "wanted_objects", b"wanted_objects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filled_bytes", b"filled_bytes", "held_bytes", b"held_bytes", "held_objects", b"held_objects", "manifest_revision", b"manifest_revision", "offloaded_bytes", b"offloaded_bytes", "wanted_bytes", b"wanted_bytes", "wanted_objects", b"wanted_objects"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -816,6 +833,120 @@ class CreateEnrolmentTokenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateEnrolmentTokenResponse: _TypeAlias = CreateEnrolmentTokenResponse  # noqa: Y015
+
+@_typing.final
+class GetFillPolicyRequest(_message.Message):
+    """Asks for a site's policy of fill."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    """`sites/{site}`."""
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFillPolicyRequest: _TypeAlias = GetFillPolicyRequest  # noqa: Y015
+
+@_typing.final
+class GetFillPolicyResponse(_message.Message):
+    """A site's policy of fill."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    DRIVE_WRITES_PER_DAY_MAX_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    drive_writes_per_day_max: _builtins.float
+    """What an operator allows a partner to have written to flash a day; 0 for anything."""
+    etag: _builtins.str
+    """Changes whenever the policy changes."""
+    @_builtins.property
+    def policy(self) -> _fill_pb2.FillPolicy:
+        """Without a limit where nobody set one."""
+
+    def __init__(
+        self,
+        *,
+        policy: _fill_pb2.FillPolicy | None = ...,
+        drive_writes_per_day_max: _builtins.float = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drive_writes_per_day_max", b"drive_writes_per_day_max", "etag", b"etag", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFillPolicyResponse: _TypeAlias = GetFillPolicyResponse  # noqa: Y015
+
+@_typing.final
+class SetFillPolicyRequest(_message.Message):
+    """Asks to replace a site's policy of fill."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    site: _builtins.str
+    """`sites/{site}`."""
+    etag: _builtins.str
+    """When set, refused with ABORTED unless it is the current etag."""
+    @_builtins.property
+    def policy(self) -> _fill_pb2.FillPolicy:
+        """All of it."""
+
+    def __init__(
+        self,
+        *,
+        site: _builtins.str = ...,
+        policy: _fill_pb2.FillPolicy | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "policy", b"policy", "site", b"site"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetFillPolicyRequest: _TypeAlias = SetFillPolicyRequest  # noqa: Y015
+
+@_typing.final
+class SetFillPolicyResponse(_message.Message):
+    """The policy is in force; the site's manifests carry it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """Of what is stored."""
+    @_builtins.property
+    def policy(self) -> _fill_pb2.FillPolicy:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        policy: _fill_pb2.FillPolicy | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetFillPolicyResponse: _TypeAlias = SetFillPolicyResponse  # noqa: Y015
 
 @_typing.final
 class EnrolRequest(_message.Message):

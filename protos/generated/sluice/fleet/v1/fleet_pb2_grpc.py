@@ -86,6 +86,16 @@ class FleetServiceStub:
                 request_serializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.CreateEnrolmentTokenRequest.SerializeToString,
                 response_deserializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.CreateEnrolmentTokenResponse.FromString,
                 _registered_method=True)
+        self.GetFillPolicy = channel.unary_unary(
+                '/sluice.fleet.v1.FleetService/GetFillPolicy',
+                request_serializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.GetFillPolicyRequest.SerializeToString,
+                response_deserializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.GetFillPolicyResponse.FromString,
+                _registered_method=True)
+        self.SetFillPolicy = channel.unary_unary(
+                '/sluice.fleet.v1.FleetService/SetFillPolicy',
+                request_serializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.SetFillPolicyRequest.SerializeToString,
+                response_deserializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.SetFillPolicyResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -163,6 +173,21 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetFillPolicy(self, request, context):
+        """Reads when and how much the appliances of a site may fetch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetFillPolicy(self, request, context):
+        """Replaces it as a whole. A partner may do so for its own sites, but may not let more be written to
+        flash than an operator last allowed there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -215,6 +240,16 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.CreateEnrolmentToken,
                     request_deserializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.CreateEnrolmentTokenRequest.FromString,
                     response_serializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.CreateEnrolmentTokenResponse.SerializeToString,
+            ),
+            'GetFillPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFillPolicy,
+                    request_deserializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.GetFillPolicyRequest.FromString,
+                    response_serializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.GetFillPolicyResponse.SerializeToString,
+            ),
+            'SetFillPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetFillPolicy,
+                    request_deserializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.SetFillPolicyRequest.FromString,
+                    response_serializer=sluice_dot_fleet_dot_v1_dot_fleet__pb2.SetFillPolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -489,6 +524,60 @@ class FleetService:
             '/sluice.fleet.v1.FleetService/CreateEnrolmentToken',
             sluice_dot_fleet_dot_v1_dot_fleet__pb2.CreateEnrolmentTokenRequest.SerializeToString,
             sluice_dot_fleet_dot_v1_dot_fleet__pb2.CreateEnrolmentTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFillPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.fleet.v1.FleetService/GetFillPolicy',
+            sluice_dot_fleet_dot_v1_dot_fleet__pb2.GetFillPolicyRequest.SerializeToString,
+            sluice_dot_fleet_dot_v1_dot_fleet__pb2.GetFillPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetFillPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sluice.fleet.v1.FleetService/SetFillPolicy',
+            sluice_dot_fleet_dot_v1_dot_fleet__pb2.SetFillPolicyRequest.SerializeToString,
+            sluice_dot_fleet_dot_v1_dot_fleet__pb2.SetFillPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,12 @@ class FleetServiceStub:
     """Sends new clients to a drained appliance again. Idempotent."""
     CreateEnrolmentToken: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.CreateEnrolmentTokenRequest, _fleet_pb2.CreateEnrolmentTokenResponse]
     """Makes the one-time token with which one appliance enrols. An earlier unused token ends."""
+    GetFillPolicy: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.GetFillPolicyRequest, _fleet_pb2.GetFillPolicyResponse]
+    """Reads when and how much the appliances of a site may fetch."""
+    SetFillPolicy: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.SetFillPolicyRequest, _fleet_pb2.SetFillPolicyResponse]
+    """Replaces it as a whole. A partner may do so for its own sites, but may not let more be written to
+    flash than an operator last allowed there.
+    """
 
 @_typing.type_check_only
 class FleetServiceAsyncStub(FleetServiceStub):
@@ -83,6 +89,12 @@ class FleetServiceAsyncStub(FleetServiceStub):
     """Sends new clients to a drained appliance again. Idempotent."""
     CreateEnrolmentToken: _aio.UnaryUnaryMultiCallable[_fleet_pb2.CreateEnrolmentTokenRequest, _fleet_pb2.CreateEnrolmentTokenResponse]  # type: ignore[assignment]
     """Makes the one-time token with which one appliance enrols. An earlier unused token ends."""
+    GetFillPolicy: _aio.UnaryUnaryMultiCallable[_fleet_pb2.GetFillPolicyRequest, _fleet_pb2.GetFillPolicyResponse]  # type: ignore[assignment]
+    """Reads when and how much the appliances of a site may fetch."""
+    SetFillPolicy: _aio.UnaryUnaryMultiCallable[_fleet_pb2.SetFillPolicyRequest, _fleet_pb2.SetFillPolicyResponse]  # type: ignore[assignment]
+    """Replaces it as a whole. A partner may do so for its own sites, but may not let more be written to
+    flash than an operator last allowed there.
+    """
 
 class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Operators manage the fleet here. Every method wants a client certificate with the operator role;
@@ -168,6 +180,24 @@ class FleetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_pb2.CreateEnrolmentTokenResponse, _abc.Awaitable[_fleet_pb2.CreateEnrolmentTokenResponse]]:
         """Makes the one-time token with which one appliance enrols. An earlier unused token ends."""
+
+    @_abc_1.abstractmethod
+    def GetFillPolicy(
+        self,
+        request: _fleet_pb2.GetFillPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.GetFillPolicyResponse, _abc.Awaitable[_fleet_pb2.GetFillPolicyResponse]]:
+        """Reads when and how much the appliances of a site may fetch."""
+
+    @_abc_1.abstractmethod
+    def SetFillPolicy(
+        self,
+        request: _fleet_pb2.SetFillPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.SetFillPolicyResponse, _abc.Awaitable[_fleet_pb2.SetFillPolicyResponse]]:
+        """Replaces it as a whole. A partner may do so for its own sites, but may not let more be written to
+        flash than an operator last allowed there.
+        """
 
 def add_FleetServiceServicer_to_server(servicer: FleetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
