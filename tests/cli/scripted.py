@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sluice.content.v1 import content_pb2, content_pb2_grpc
+from sluice.fill.v1 import fill_pb2
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice.steering.v1 import steering_pb2, steering_pb2_grpc
 from sluice.tokens.v1 import tokens_pb2, tokens_pb2_grpc
@@ -66,6 +67,7 @@ class Fleet(fleet_pb2_grpc.FleetServiceServicer):
         self.boxes = boxes
         # Objects held grow by one with every question, up to all.
         self.fills = False
+        self.policies: dict[str, fill_pb2.FillPolicy] = {}
 
     async def ListAppliances(self, request: Any, context: Any) -> fleet_pb2.ListAppliancesResponse:
         names = sorted(name for name, box in self.boxes.items() if request.site in ("", box.site))
@@ -94,6 +96,13 @@ class Fleet(fleet_pb2_grpc.FleetServiceServicer):
         box.drained = False
         return fleet_pb2.UndrainApplianceResponse(appliance=box)
 
+    async def GetFillPolicy(self, request: Any, context: Any) -> fleet_pb2.GetFillPolicyResponse:
+        return fleet_pb2.GetFillPolicyResponse(policy=self.policies.get(request.site))
+
+    async def SetFillPolicy(self, request: Any, context: Any) -> fleet_pb2.SetFillPolicyResponse:
+        self.policies[request.site] = request.policy
+        return fleet_pb2.SetFillPolicyResponse(policy=request.policy)
+
     async def _box(self, name: str, context: Any) -> fleet_pb2.Appliance:
         if name not in self.boxes:
             status = rpc.RpcStatus(grpc.StatusCode.NOT_FOUND, "APPLIANCE_NOT_FOUND")
@@ -117,6 +126,13 @@ class Content(content_pb2_grpc.ContentServiceServicer):
 
     async def ListTitles(self, request: Any, context: Any) -> content_pb2.ListTitlesResponse:
         return content_pb2.ListTitlesResponse(titles=self.titles.values())
+
+    async def SetTitlePriority(
+        self, request: Any, context: Any
+    ) -> content_pb2.SetTitlePriorityResponse:
+        title = self.titles[request.name]
+        title.priority = request.priority
+        return content_pb2.SetTitlePriorityResponse(title=title)
 
     async def DeleteTitle(self, request: Any, context: Any) -> content_pb2.DeleteTitleResponse:
         if self.titles.pop(request.name, None) is None:

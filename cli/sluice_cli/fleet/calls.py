@@ -2,6 +2,7 @@
 
 import grpc.aio
 
+from sluice.fill.v1 import fill_pb2
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
 from sluice_cli.control_plane import PAGE_SIZE, RPC_TIMEOUT_S, as_operator
 from sluice_cli.deployment import Deployment
@@ -55,3 +56,24 @@ async def one_appliance(deployment: Deployment, act: str, appliance_id: str) -> 
                 return undrained.appliance
             case _:
                 raise AssertionError(f"no act {act}")
+
+
+async def get_fill_policy(deployment: Deployment, site_id: str) -> fill_pb2.FillPolicy:
+    """Raises ControlPlaneRefused, also where there is no such site."""
+    async with as_operator(deployment) as channel:
+        got = await fleet_pb2_grpc.FleetServiceStub(channel).GetFillPolicy(
+            fleet_pb2.GetFillPolicyRequest(site=f"sites/{site_id}"), timeout=RPC_TIMEOUT_S
+        )
+        return got.policy
+
+
+async def set_fill_policy(
+    deployment: Deployment, site_id: str, policy: fill_pb2.FillPolicy
+) -> fill_pb2.FillPolicy:
+    """As it is stored. Raises ControlPlaneRefused."""
+    async with as_operator(deployment) as channel:
+        made = await fleet_pb2_grpc.FleetServiceStub(channel).SetFillPolicy(
+            fleet_pb2.SetFillPolicyRequest(site=f"sites/{site_id}", policy=policy),
+            timeout=RPC_TIMEOUT_S,
+        )
+        return made.policy

@@ -3,6 +3,7 @@
 import grpc.aio
 
 from sluice.content.v1 import content_pb2, content_pb2_grpc
+from sluice.fill.v1 import fill_pb2
 from sluice_cli.control_plane import PAGE_SIZE, RPC_TIMEOUT_S, as_operator
 from sluice_cli.deployment import Deployment
 
@@ -36,3 +37,15 @@ async def remove_title(deployment: Deployment, title_id: str) -> None:
         await content_pb2_grpc.ContentServiceStub(channel).DeleteTitle(
             content_pb2.DeleteTitleRequest(name=f"titles/{title_id}"), timeout=RPC_TIMEOUT_S
         )
+
+
+async def set_priority(
+    deployment: Deployment, title_id: str, priority: fill_pb2.FillPriority.ValueType
+) -> content_pb2.Title:
+    """The title as it is then. Raises ControlPlaneRefused, also where there is no such title."""
+    async with as_operator(deployment) as channel:
+        answer = await content_pb2_grpc.ContentServiceStub(channel).SetTitlePriority(
+            content_pb2.SetTitlePriorityRequest(name=f"titles/{title_id}", priority=priority),
+            timeout=RPC_TIMEOUT_S,
+        )
+        return answer.title

@@ -1,5 +1,6 @@
-"""`sluice title add|list|remove`."""
+"""`sluice title add|list|priority|remove`."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,15 @@ app = typer.Typer(
 )
 
 DEFAULT_TIMEOUT_S = 600.0
+
+
+class Urgency(StrEnum):
+    """As in `sluice.fill.v1.FillPriority`."""
+
+    AUTO = "auto"
+    NORMAL = "normal"
+    NEW_RELEASE = "new-release"
+    EMERGENCY = "emergency"
 
 
 @app.command(
@@ -118,6 +128,41 @@ def list_(state: State = DEFAULT_STATE, json: Json = False) -> None:
             for title in titles
         ),
     )
+
+
+@app.command(
+    "priority",
+    epilog=examples(
+        "sluice title priority big-buck-bunny emergency", "sluice title priority x auto"
+    ),
+)
+def priority(
+    title: Annotated[str, typer.Argument(metavar="ID", help="A title's id.")],
+    urgency: Annotated[
+        Urgency,
+        typer.Argument(
+            metavar="|".join(Urgency),
+            help="emergency overrides the windows; auto goes by the title's age.",
+        ),
+    ],
+    state: State = DEFAULT_STATE,
+    json: Json = False,
+) -> None:
+    """Say how urgent it is that appliances hold a title."""
+    import asyncio
+
+    from sluice.fill.v1 import fill_pb2
+    from sluice_cli.printing import print_json
+    from sluice_cli.titles import calls
+
+    title_id = bare_id(title, "titles")
+    name = "unspecified" if urgency is Urgency.AUTO else urgency.value
+    wire = fill_pb2.FillPriority.Value(f"FILL_PRIORITY_{name.upper().replace('-', '_')}")
+    asyncio.run(calls.set_priority(read_deployment(state), title_id, wire))
+    if json:
+        print_json({"title": title_id, "priority": urgency.value})
+    else:
+        print(f"titles/{title_id} has priority {urgency.value}")
 
 
 @app.command("remove", epilog=examples("sluice title remove big-buck-bunny"))

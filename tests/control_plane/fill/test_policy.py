@@ -1,7 +1,7 @@
 """Which policies of fill are taken, from whom, and how urgent a title is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluice.content.v1 import content_pb2
@@ -65,6 +65,7 @@ def test_a_policy_that_could_not_be_kept_to_is_refused(
 
 
 @given(st.floats(0, 100), st.floats(0, 100))
+@example(0.0, 0.5)
 def test_a_partner_never_gets_more_written_to_flash_than_the_operator_allows(
     asked: float, allowed: float
 ) -> None:
