@@ -136,6 +136,7 @@ def test_sources_are_signed_where_tokens_are_asked_for_also_for_one_object(tmp_p
         async with control_plane(tmp_path, tokens="required") as rig:
             boxes = await rig.found_fleet()
             await rig.create_title("film")
+            await rig.known("film")
             await rig.all_up(boxes)
             await boxes["a-2"].report("film/v1")
 
@@ -161,6 +162,7 @@ def test_one_box_of_a_site_goes_afar_at_once_and_when_it_falls_the_other_does(
         async with control_plane(tmp_path) as rig:
             boxes = await rig.found_fleet()
             await rig.create_title("film")
+            await rig.known("film")
             await rig.all_up(boxes)
             told = {each: await waits(boxes[each]) for each in ("a-1", "a-2")}
             leaders = [each for each, there in told.items() if not any(there)]
