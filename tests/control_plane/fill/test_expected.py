@@ -91,6 +91,14 @@ def test_no_manifest_changes_while_demand_stays_within_a_quarter(
     assert _manifests(titles, nudged, before) == before
 
 
+def test_a_title_that_was_made_again_with_other_bytes_is_told_anew() -> None:
+    title = _title("film")
+    before = _manifests([title], {})
+    title.objects[0].sha256 = bytes(range(32))
+    for appliance_id, manifest in _manifests([title], {}, before).items():
+        assert (manifest != before[appliance_id]) == bool(manifest)
+
+
 @given(st.dictionaries(st.integers(0, 15), st.floats(0, 1e9), max_size=10))
 def test_an_order_is_by_what_is_told_whatever_is_watched(rates: dict[int, float]) -> None:
     titles = [_title(f"t{n}", size=1 + n * n, age_days=n) for n in range(16)]
