@@ -24,8 +24,6 @@ from sluice_appliance.store.write_budget import WriteBudget
 REMEMBERED_BLOCKS_MIN = 1_000_000
 # How fast the least worth on flash is followed, by write or vain look.
 _FOLLOW = 0.02
-# How far below what is known of the least on flash a block may be to be looked at all the same.
-_SLACK = 0.8
 # What is known of it fades so fast, by each block not looked at, lest an old figure shuts flash for good.
 _FADE = 0.9999
 
@@ -134,7 +132,7 @@ class FlashCache:
             return None
         worth, price = self.worth.of(key, now), self.price.at(now)
         is_full = size_bytes > self.flash.room_bytes
-        if worth <= price + (_SLACK * self._least_worth if is_full else 0.0):
+        if worth <= price + (self._least_worth if is_full else 0.0):
             self._least_worth *= _FADE
             return None
         going = NOBODY

@@ -106,6 +106,11 @@ class Worth:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def neighbourhoods(self) -> int:
+        """Stretches and titles: of each no more than keys."""
+        return len(self._stretches) + len(self._titles)
+
     def _add(self, key: str, count: float) -> None:
         known = self._keys.get(key)
         if known is None:

@@ -60,6 +60,7 @@ def test_a_second_request_is_written_from_memory() -> None:
     cache.price.resume(1.5, 0.0)
     assert cache.request("a", 10, 0.0) == Verdict(Found.NOWHERE)
     assert cache.request("a", 10, 1.0) == Verdict(Found.MEMORY, writes=True)
+    assert (len(cache.memory), len(cache.flash)) == (0, 1)
     assert cache.request("a", 10, 2.0) == Verdict(Found.FLASH)
 
 
@@ -116,10 +117,13 @@ def test_what_a_smaller_tier_has_no_room_for_is_named_to_be_deleted() -> None:
 
 def test_a_block_that_could_not_be_written_is_not_said_to_be_held() -> None:
     cache = _cache()
-    cache.request("a", 10, 0.0)
+    assert cache.request("a", 10, 0.0).writes
     cache.lost("a")
-    assert cache.request("a", 10, 0.0).found is Found.NOWHERE
-    assert cache.flash.held_bytes + cache.memory.held_bytes == 10
+    cache.price.resume(9.0, 0.0)
+    assert cache.request("a", 10, 0.0) == Verdict(Found.NOWHERE)
+    cache.lost("a")
+    assert cache.request("a", 10, 0.0) == Verdict(Found.NOWHERE)
+    assert (cache.flash.held_bytes, cache.memory.held_bytes) == (0, 10)
 
 
 def _cache() -> FlashCache:

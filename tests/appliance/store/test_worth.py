@@ -71,7 +71,7 @@ def test_no_more_is_remembered_than_may_be_and_the_longest_not_asked_for_goes() 
     worth = Worth(0.0, keys_max=2)
     for key in ("a/1", "b/1", "a/1", "c/1"):
         worth.asked(key, 0.0)
-    assert (len(worth), worth.forgotten) == (2, 1)
+    assert (len(worth), worth.forgotten, worth.neighbourhoods) == (2, 1, 4)
     assert worth.of("b/1", 0.0) == 0 < worth.of("a/1", 0.0)
 
 
