@@ -1,19 +1,17 @@
-"""What is held of each title, and what is held that nobody wants: one look over the shelves.
-
-Cost: 0.1 us for each object that is held as it is wanted and known by identity, 0.6 us for one that is
-compared.
-"""
+"""What is held of each title, and what is held that nobody wants: one look over the shelves."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sluice_appliance.fill.manifest import WantedTitle
 from sluice_appliance.fill.shelves import Shelf, Tier
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 
+_NOTHING: Sequence[ObjectHeader] = ()
 
-@dataclass(frozen=True, slots=True)
-class Eviction:
+
+class Eviction(NamedTuple):
     """One object to let go, from one tier: another may hold it too."""
 
     key: ObjectKey
@@ -29,8 +27,9 @@ class Standing:
     on: tuple[Sequence[ObjectHeader], ...]
     on_bytes: tuple[int, ...]
     missing: Sequence[ObjectHeader]
-    # Served from disks that take nothing: it needs no room.
-    fixed_bytes: int
+    missing_bytes: int
+    # What it takes of the shelves when it is whole: all but what disks that take nothing serve.
+    movable_bytes: int
     # Some of what is missing has come in part.
     is_begun: bool = False
 
@@ -40,23 +39,14 @@ class Standing:
         most = max(self.on_bytes)
         return self.on_bytes.index(most) if most else None
 
-    @property
-    def missing_bytes(self) -> int:
-        return self.title.size_bytes - self.fixed_bytes - sum(self.on_bytes)
-
-    @property
-    def movable_bytes(self) -> int:
-        """What it takes of the shelves when it is whole."""
-        return self.title.size_bytes - self.fixed_bytes
-
 
 def survey(
     titles: Sequence[WantedTitle], shelves: Sequence[Shelf]
 ) -> tuple[list[Standing], list[Eviction]]:
     """In the titles' order; and, in no order, what is not wanted, or wanted with other bytes or another
     media type, or held by an earlier shelf too."""
-    begun = {key for shelf in shelves for key in shelf.partial}
-    standings = [_stand(title, shelves, begun) for title in titles]
+    look = _Look(shelves)
+    standings = [look.at(title) for title in titles]
     leftovers: list[Eviction] = []
     for i, shelf in enumerate(shelves):
         if len(shelf.held) != sum([len(standing.on[i]) for standing in standings]):
@@ -64,46 +54,75 @@ def survey(
     return standings, leftovers
 
 
-def _stand(title: WantedTitle, shelves: Sequence[Shelf], begun: Set[ObjectKey]) -> Standing:
-    left: Sequence[ObjectHeader] = title.objects
-    on: list[Sequence[ObjectHeader]] = []
-    on_bytes: list[int] = []
-    for shelf in shelves:
-        here, left = _split(title, left, shelf.held)
-        on.append(here)
-        if here:
-            is_whole = here is title.objects
-            on_bytes.append(title.size_bytes if is_whole else sum([o.size_bytes for o in here]))
-        else:
-            on_bytes.append(0)
-    fixed_bytes = 0
-    for shelf in shelves:
-        if left and shelf.fixed:
-            here, left = _split(title, left, shelf.fixed)
-            fixed_bytes += sum([one.size_bytes for one in here])
-    is_begun = bool(begun and left) and not begun.isdisjoint(title.by_key)
-    return Standing(title, tuple(on), tuple(on_bytes), left, fixed_bytes, is_begun)
+class _Look:
+    """What is the same for every title."""
+
+    def __init__(self, shelves: Sequence[Shelf]) -> None:
+        count = len(shelves)
+        self._shelves = shelves
+        self._gets = [shelf.held.get for shelf in shelves]
+        self._begun = {key for shelf in shelves for key in shelf.partial}
+        self._is_some_fixed = any(shelf.fixed for shelf in shelves)
+        self._nowhere: tuple[Sequence[ObjectHeader], ...] = (_NOTHING,) * count
+        self._no_bytes = (0,) * count
+
+    def at(self, title: WantedTitle) -> Standing:
+        # Most titles are whole on one shelf, or on none: both are seen without a loop of ours.
+        for i, get in enumerate(self._gets):
+            found = tuple(map(get, title.by_key))
+            if any(found):
+                is_whole = found == title.objects
+                return self._whole(title, i) if is_whole else self._partly(title)
+        if self._is_some_fixed:
+            return self._partly(title)
+        size_bytes = title.size_bytes
+        is_begun = not self._begun.isdisjoint(title.by_key)
+        return Standing(
+            title, self._nowhere, self._no_bytes, title.objects, size_bytes, size_bytes, is_begun
+        )
+
+    def _whole(self, title: WantedTitle, i: int) -> Standing:
+        objects, size_bytes = title.objects, title.size_bytes
+        if len(self._gets) == 1:
+            return Standing(title, (objects,), (size_bytes,), _NOTHING, 0, size_bytes)
+        on, on_bytes = list(self._nowhere), list(self._no_bytes)
+        on[i], on_bytes[i] = objects, size_bytes
+        return Standing(title, tuple(on), tuple(on_bytes), _NOTHING, 0, size_bytes)
+
+    def _partly(self, title: WantedTitle) -> Standing:
+        left: Sequence[ObjectHeader] = title.objects
+        on: list[Sequence[ObjectHeader]] = []
+        for shelf in self._shelves:
+            here, left = _split(left, shelf.held)
+            on.append(here)
+        fixed_bytes = 0
+        for shelf in self._shelves:
+            here, left = _split(left, shelf.fixed)
+            fixed_bytes += _bytes(here)
+        is_begun = bool(left) and not self._begun.isdisjoint(title.by_key)
+        on_bytes = tuple([_bytes(here) for here in on])
+        movable_bytes = title.size_bytes - fixed_bytes
+        return Standing(
+            title, tuple(on), on_bytes, left, movable_bytes - sum(on_bytes), movable_bytes, is_begun
+        )
+
+
+def _bytes(objects: Sequence[ObjectHeader]) -> int:
+    return sum([one.size_bytes for one in objects])
 
 
 def _split(
-    title: WantedTitle, left: Sequence[ObjectHeader], held: Mapping[ObjectKey, ObjectHeader]
+    left: Sequence[ObjectHeader], held: Mapping[ObjectKey, ObjectHeader]
 ) -> tuple[Sequence[ObjectHeader], Sequence[ObjectHeader]]:
     """What of `left` is held as it is wanted, and the rest."""
-    # Most titles are held whole, or not at all: both are seen without a loop of ours.
-    if not left or not held:
-        return (), left
-    if left is title.objects and title.by_key.items() <= held.items():
-        return left, ()
-    if title.by_key.keys().isdisjoint(held.keys()):
-        return (), left
     here = [one for one in left if held.get(one.key) == one]
+    if not here:
+        return _NOTHING, left
     keys = {one.key for one in here}
     return here, [one for one in left if one.key not in keys]
 
 
 def _left(standings: Sequence[Standing], i: int, shelf: Shelf) -> Set[ObjectKey]:
-    found: set[ObjectKey] = set()
-    for standing in standings:
-        is_whole = standing.on[i] is standing.title.objects
-        found.update(standing.title.by_key if is_whole else [one.key for one in standing.on[i]])
-    return shelf.held.keys() - found
+    whole = [one.title.by_key for one in standings if one.on[i] is one.title.objects]
+    parts = [[o.key for o in one.on[i]] for one in standings if one.on[i] is not one.title.objects]
+    return shelf.held.keys() - set().union(*whole, *parts)

@@ -7,7 +7,7 @@ asked for `STAY` times as much: a move costs flash writes, and two titles of lik
 places every day.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -28,45 +28,58 @@ class Taken:
 
 def take(standings: Sequence[Standing], shelves: Sequence[Shelf]) -> Taken:
     """`standings` in the manifest's order; more urgent ones are more important."""
-    if any(standing.title.priority is not Priority.NORMAL for standing in standings):
-        standings = sorted(standings, key=lambda standing: -standing.title.priority)
-    fitting: list[int] = []
-    left_bytes = sum(shelf.capacity_bytes for shelf in shelves)
-    for i, standing in enumerate(standings):
-        needs = standing.movable_bytes
-        if needs <= left_bytes:
-            left_bytes -= needs
-            fitting.append(i)
-    if len(shelves) == 1:
-        place = dict.fromkeys(fitting, 0)
-    else:
-        place = _spread({i: standings[i] for i in fitting}, shelves)
+    standings = _by_priority(standings)
+    left_bytes = sum([shelf.capacity_bytes for shelf in shelves])
+    # None for what has no room.
+    places: list[int | None] = []
+    for standing in standings:
+        if fits := standing.movable_bytes <= left_bytes:
+            left_bytes -= standing.movable_bytes
+        places.append(0 if fits else None)
+    if len(shelves) > 1:
+        _spread(standings, places, shelves)
+    placed = list(zip(standings, places, strict=True))
     return Taken(
-        [(standing, place[i]) for i, standing in enumerate(standings) if i in place],
-        [standing for i, standing in enumerate(standings) if i not in place],
+        [(standing, place) for standing, place in placed if place is not None],
+        [standing for standing, place in placed if place is None],
     )
 
 
-def _spread(fitting: Mapping[int, Standing], shelves: Sequence[Shelf]) -> dict[int, int]:
-    """The shelf of each; a few may find no room on either, though both together had it."""
-    fast, slow = 0, len(shelves) - 1
-    left = [shelf.capacity_bytes for shelf in shelves]
-    place: dict[int, int] = {}
+def _by_priority(standings: Sequence[Standing]) -> Sequence[Standing]:
+    of_priority: dict[Priority, list[Standing]] = {
+        priority: [] for priority in sorted(Priority, reverse=True)
+    }
+    for standing in standings:
+        of_priority[standing.title.priority].append(standing)
+    return [standing for some in of_priority.values() for standing in some]
 
-    def put(i: int, shelf: int) -> bool:
-        if fits := fitting[i].movable_bytes <= left[shelf]:
-            left[shelf] -= fitting[i].movable_bytes
-            place[i] = shelf
-        return fits
 
-    pulls = {i: _pull(standing, shelves) for i, standing in fitting.items()}
-    for i in sorted(fitting, key=lambda i: -pulls[i]):
-        if pulls[i] > 0 or fitting[i].home == fast:
-            put(i, fast)
+def _spread(
+    standings: Sequence[Standing], places: list[int | None], shelves: Sequence[Shelf]
+) -> None:
+    """The shelf of each that fits; a few may find no room on either, though both together had it."""
+    fast, slow = [shelf.capacity_bytes for shelf in shelves]
+    fitting = [i for i, place in enumerate(places) if place is not None]
+    pulls = {i: _pull(standings[i], shelves) for i in fitting}
+    waiting = set(fitting)
+    for i in sorted(fitting, key=pulls.__getitem__, reverse=True):
+        needs = standings[i].movable_bytes
+        if needs <= fast and (pulls[i] > 0 or standings[i].home == 0):
+            fast -= needs
+            places[i] = 0
+            waiting.discard(i)
     for i in fitting:
-        if i not in place and not put(i, slow):
-            put(i, fast)
-    return place
+        if i not in waiting:
+            continue
+        needs = standings[i].movable_bytes
+        if needs <= slow:
+            slow -= needs
+            places[i] = 1
+        elif needs <= fast:
+            fast -= needs
+            places[i] = 0
+        else:
+            places[i] = None
 
 
 def _pull(standing: Standing, shelves: Sequence[Shelf]) -> float:
