@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluice_appliance.store.disks import DiskSpec, Tier
 from sluice_runtime.addresses import address_setting, parse_address
 from sluice_runtime.config import setting
 
@@ -15,6 +16,31 @@ _RECORDS_PER_S_MAX = 100_000
 _TOKENS = ("fleet", "off", "required")
 _CLIENTS_SHOWN = ("whole", "network", "nothing")
 _FILL_CONCURRENCY_MAX = 64
+_TIERS = ("auto", *(tier.value for tier in Tier))
+# A look-up of what is held nowhere asks each of them.
+_DISKS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class DiskConfig:
+    """One of the box's disks."""
+
+    path: Path = setting("The folder where the disk is mounted.")
+    capacity_bytes: int = setting("How much it may hold.", unit="bytes")
+    tier: str = setting(
+        "What kind of disk it is: as the kernel says (`auto`), `ssd` or `hdd`.", default="auto"
+    )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError that begins with the setting's name."""
+        _check_range("capacity_bytes", self.capacity_bytes, 1, 2**63 - 1)
+        if self.tier not in _TIERS:
+            raise ValueError(f"tier is {self.tier!r}, expected one of {', '.join(_TIERS)}")
+
+    @property
+    def wanted_tier(self) -> Tier | None:
+        """None: as the kernel says."""
+        return None if self.tier == "auto" else Tier(self.tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +48,9 @@ class ApplianceConfig:
     """One box."""
 
     appliance: str = setting("The box's id in the fleet, such as `a-1`.")
-    store: Path = setting("The folder that holds the objects.")
-    capacity_bytes: int = setting("How much the store may hold.", unit="bytes")
+    store: Path = setting(
+        "The folder of the box's state, and of the objects where no disks are named."
+    )
     listen: str = setting("Where players are served, `HOST:PORT` or `[V6]:PORT`.")
     control_plane: str = setting("Where the control plane listens, `HOST:PORT`.")
     enrolment: str = setting("Where the control plane takes enrolments, `HOST:PORT`.")
@@ -31,6 +58,12 @@ class ApplianceConfig:
         "The control plane's authority, PEM: what the box trusts when it enrols."
     )
     identity: Path = setting("The folder in which the box keeps its key and certificate.")
+    capacity_bytes: int = setting(
+        "How much the store may hold; unset where disks are named.", unit="bytes", default=0
+    )
+    disks: tuple[DiskConfig, ...] = setting(
+        "The disks that hold the objects, a file system each.", default=()
+    )
     enrolment_token: str | None = setting(
         "The one-time token with which the box enrols; of no use once it has.", default=None
     )
@@ -78,7 +111,7 @@ class ApplianceConfig:
             raise ValueError(f"appliance is {self.appliance!r}, expected 1..63 of a-z, 0-9 and '-'")
         for name in ("listen", "admin_listen", "control_plane", "enrolment"):
             address_setting(name, getattr(self, name))
-        _check_range("capacity_bytes", self.capacity_bytes, 1, 2**63 - 1)
+        self._check_disks()
         _check_range("workers", self.workers, 1, _WORKERS_MAX)
         _check_range("client_connections", self.client_connections, 0, _CLIENT_CONNECTIONS_MAX)
         _check_range("access_records_per_s", self.access_records_per_s, 1, _RECORDS_PER_S_MAX)
@@ -101,6 +134,35 @@ class ApplianceConfig:
         if (self.tls_certificate is None) != (self.tls_key is None):
             missing = "tls_key" if self.tls_key is None else "tls_certificate"
             raise ValueError(f"{missing} is missing: certificate and key go together")
+
+    def _check_disks(self) -> None:
+        if not self.disks:
+            _check_range("capacity_bytes", self.capacity_bytes, 1, 2**63 - 1)
+            return
+        if self.capacity_bytes:
+            raise ValueError(
+                f"capacity_bytes is {self.capacity_bytes}, expected none: each of the disks has its own"
+            )
+        if len(self.disks) > _DISKS_MAX:
+            raise ValueError(f"disks are {len(self.disks)}, expected 1..{_DISKS_MAX}")
+        paths = [disk.path for disk in self.disks]
+        twins = sorted({str(path) for path in paths if paths.count(path) > 1})
+        if twins:
+            raise ValueError(f"disks name {twins[0]} twice")
+
+    @property
+    def disk_specs(self) -> tuple[DiskSpec, ...]:
+        """The disks that hold the objects."""
+        if not self.disks:
+            return (DiskSpec(self.store, self.capacity_bytes),)
+        return tuple(
+            DiskSpec(disk.path, disk.capacity_bytes, disk.wanted_tier) for disk in self.disks
+        )
+
+    @property
+    def store_bytes(self) -> int:
+        """How much all disks together may hold."""
+        return sum(spec.capacity_bytes for spec in self.disk_specs)
 
     @property
     def serving_ipv4(self) -> str:

@@ -356,3 +356,20 @@ HELD_BYTES = GaugeSpec(
     "Of those, bytes that are held; standing still below wanted, look at the source faults.",
 )
 GAUGES = (STORED_BYTES, WANTED_BYTES, HELD_BYTES)
+
+# Each with the labels `disk` and `tier`.
+DISK_IN_STATE = GaugeSpec(
+    "sluice_appliance_disk_in_state",
+    "1 for the state a disk is in; `failed` is to be replaced, `read_only` looked at: the log and"
+    " `dmesg` say why.",
+)
+DISK_CAPACITY_BYTES = GaugeSpec(
+    "sluice_appliance_disk_capacity_bytes", "What the disk may hold by the configuration."
+)
+DISK_STORED_BYTES = GaugeSpec(
+    "sluice_appliance_disk_stored_bytes", "Bytes of objects on the disk; 0 for one that failed."
+)
+DISK_ERRORS = GaugeSpec(
+    "sluice_appliance_disk_errors",
+    "Operations on the disk that failed since the start; growing on a disk in use, it is dying.",
+)

@@ -25,7 +25,7 @@ from sluice_appliance.config import ApplianceConfig
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.progress import NOTHING_WANTED
 from sluice_appliance.fill.tally import FillTally
-from sluice_appliance.gauges import add_gauges
+from sluice_appliance.gauges import DiskGauges, add_gauges
 from sluice_appliance.metrics import (
     HELD_BYTES,
     STORED_BYTES,
@@ -43,9 +43,11 @@ from sluice_appliance.serving.record_writer import check_records
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.telling import Telling
 from sluice_appliance.serving.tokens.gate import Demand
-from sluice_appliance.store.errors import StoreInUse
+from sluice_appliance.store.disks import DiskPlace
+from sluice_appliance.store.errors import StoreError, StoreInUse
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
+from sluice_appliance.store.watching import watch_disks
 from sluice_runtime.addresses import parse_address
 from sluice_runtime.counters import SharedCounters, index_of
 from sluice_runtime.lifecycle import stop_signals
@@ -78,9 +80,12 @@ def own_box(config: ApplianceConfig, rng: random.Random) -> None:
         except (OSError, ValueError) as error:
             raise CannotStart(f"{error} (setting 'identity')") from None
     try:
-        store = Store.open(config.store)
-    except (StoreInUse, OSError) as error:
+        store = Store.open(config.store, config.disk_specs)
+    except StoreInUse as error:
         raise CannotStart(f"{error} (setting 'store')") from None
+    except (StoreError, OSError) as error:
+        setting = "disks" if config.disks else "store"
+        raise CannotStart(f"{error} (setting '{setting}')") from None
     with store:
         asyncio.run(_own(config, store, rng))
 
@@ -93,7 +98,7 @@ async def _own(config: ApplianceConfig, store: Store, rng: random.Random) -> Non
         except OSError as error:
             raise CannotStart(f"{error} (setting 'access_records')") from None
     popularity = Popularity(2 * config.workers)
-    pool = _pool(config, counters, popularity)
+    pool = _pool(config, store.places(), counters, popularity)
     try:
         pool.bind()
     except AddressRefused as error:
@@ -144,10 +149,12 @@ async def _run(
                 HELD_BYTES: lambda: (agent.progress() or NOTHING_WANTED).held_bytes,
             },
         )
+        registry.register(DiskGauges(store.disks))
         with stop_signals() as stop:
             async with _admin_page(config, registry, pool, agent, popularity):
                 log.info("appliance_started", appliance=config.appliance, listen=config.listen)
-                await _until_stopped(pool, agent, popularity, stop)
+                store.tell()
+                await _until_stopped(pool, agent, popularity, ThreadedStore(store), stop)
 
 
 @asynccontextmanager
@@ -178,14 +185,20 @@ async def _admin_page(
 
 
 async def _until_stopped(
-    pool: ServingPool, agent: Agent, popularity: PopularityPage, stop: asyncio.Event
+    pool: ServingPool,
+    agent: Agent,
+    popularity: PopularityPage,
+    store: ThreadedStore,
+    stop: asyncio.Event,
 ) -> None:
     async with asyncio.TaskGroup() as group:
+        watching = group.create_task(watch_disks(store))
         serving = group.create_task(pool.run())
         joining = group.create_task(agent.run())
         obeying = group.create_task(obey(pool))
         draining = group.create_task(popularity.run())
         await stop.wait()
+        watching.cancel()
         draining.cancel()
         joining.cancel()
         obeying.cancel()
@@ -235,7 +248,7 @@ def _standing(config: ApplianceConfig, port: int) -> Standing:
         port=port,
         tls=config.tls_certificate is not None,
         software_version=importlib.metadata.version("sluice"),
-        capacity_bytes=config.capacity_bytes,
+        capacity_bytes=config.store_bytes,
     )
 
 
@@ -257,9 +270,15 @@ def _agent_settings(config: ApplianceConfig) -> AgentSettings:
     )
 
 
-def _pool(config: ApplianceConfig, counters: SharedCounters, popularity: Popularity) -> ServingPool:
+def _pool(
+    config: ApplianceConfig,
+    disks: tuple[DiskPlace, ...],
+    counters: SharedCounters,
+    popularity: Popularity,
+) -> ServingPool:
     settings = ServingSettings(
         store=str(config.store.absolute()),
+        disks=disks,
         name=config.appliance,
         limits=Limits(client_connections=config.client_connections),
         telling=Telling(

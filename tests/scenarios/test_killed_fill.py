@@ -88,7 +88,7 @@ def assert_only_whole_objects(objects: Path) -> None:
     for path in objects.rglob("*") if objects.exists() else ():
         if path.is_file():
             content = path.read_bytes()
-            header = layout.decode_header(content[: layout.BODY_OFFSET])
-            body = content[layout.BODY_OFFSET :]
-            assert len(body) == header.size_bytes, (path, SEED)
+            header, version = layout.decode_page(content[: layout.BODY_OFFSET])
+            assert len(content) == layout.file_bytes(header.size_bytes, version), (path, SEED)
+            body = content[layout.BODY_OFFSET :][: header.size_bytes]
             assert hashlib.sha256(body).digest() == header.sha256, (path, SEED)

@@ -24,6 +24,9 @@ from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.shown import ClientShown
 from sluice_appliance.serving.telling import Telling
 from sluice_appliance.serving.tokens.gate import Demand
+from sluice_appliance.store.disks import DiskPlace
+from sluice_appliance.store.errors import StoreError
+from sluice_appliance.store.membership import places
 from sluice_runtime.addresses import Address, parse_address
 from sluice_runtime.counters import SharedCounters
 from sluice_runtime.lifecycle import stop_signals
@@ -149,6 +152,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         return _refuse("--tls-cert and --tls-key go together")
     if not arguments.store.is_dir():
         return _refuse(f"{arguments.store}: no such folder (option --store)")
+    try:
+        disks = places(arguments.store.absolute())
+    except (StoreError, OSError) as error:
+        return _refuse(f"{error} (option --store)")
     if arguments.access_records is not None:
         try:
             check_records(arguments.access_records)
@@ -159,7 +166,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     registry.register(SharedCountersCollector(counters))
     popularity = Popularity(2 * arguments.workers)
     pool = ServingPool(
-        _settings(arguments), arguments.listen, arguments.workers, counters, popularity
+        _settings(arguments, disks), arguments.listen, arguments.workers, counters, popularity
     )
     try:
         pool.bind()
@@ -185,9 +192,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(arguments: argparse.Namespace) -> ServingSettings:
+def _settings(arguments: argparse.Namespace, disks: tuple[DiskPlace, ...]) -> ServingSettings:
     return ServingSettings(
         store=str(arguments.store.absolute()),
+        disks=disks,
         name=arguments.name,
         limits=Limits(client_connections=arguments.client_connections),
         telling=Telling(

@@ -8,9 +8,9 @@ directories, inode and first page are in memory, and by a thread where they are 
 import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answers import Response, absent, refuse
@@ -18,14 +18,20 @@ from sluice_appliance.serving.popularity import WorkerTable
 from sluice_appliance.serving.request import ObjectFacts, describe, read_target
 from sluice_appliance.serving.residency import Residency, stop_kernel_read_ahead
 from sluice_appliance.serving.windows import KnownPages
+from sluice_appliance.store.disks import DiskPlace
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
     LayoutError,
     ObjectHeader,
     ObjectKey,
-    decode_header,
-    object_path,
+    decode_page,
+    file_bytes,
+    named_path,
+    object_name,
 )
+from sluice_appliance.store.rendezvous import rank
+
+Found = TypeVar("Found")
 
 # How old an answer of `fstat` may be.
 FRESH_S = 1.0
@@ -112,13 +118,13 @@ class OpenObjects:
 
     def __init__(
         self,
-        root: str,
+        disks: Sequence[DiskPlace],
         capacity: int,
         row: "memoryview[int]",
         popularity: WorkerTable,
         residency: Residency,
     ) -> None:
-        self._root = root
+        self._disks = disks
         self._capacity = capacity
         self._row = row
         self._popularity = popularity
@@ -146,9 +152,10 @@ class OpenObjects:
         key = read_target(target)
         if isinstance(key, Response):
             return key
-        path = object_path(self._root, key)
+        name = object_name(key)
+        paths = [named_path(disk.root, name) for disk in rank(name, self._disks)]
         try:
-            found = _open_from_memory(path, key, self._residency)
+            found = _open_first(paths, lambda path: _open_from_memory(path, key, self._residency))
         except FileNotFoundError:
             self._row[tally.ABSENT_OBJECTS] += 1
             return absent()
@@ -156,8 +163,8 @@ class OpenObjects:
             self._row[tally.REFUSED_STORAGE] += 1
             return refuse(500, "the object cannot be read here")
         if found is None:
-            opened = partial(self._keep, target, key, now)
-            return Cold(path, partial(_open_from_disk, path, key), opened)
+            from_disk = partial(_open_first, paths, partial(_open_from_disk, key=key))
+            return Cold(paths[0], from_disk, partial(self._keep, target, key, now))
         self._keep(target, key, now, found)
         return found
 
@@ -188,6 +195,21 @@ def _is_current(found: OpenObject, now: float) -> bool:
     return True
 
 
+def _open_first(paths: Sequence[str], open_one: Callable[[str], Found]) -> Found:
+    """From the first disk that has it whole; one that fails is passed over.
+    Raises FileNotFoundError where no disk has it, OSError and StorageFault where one may have."""
+    fault: Exception | None = None
+    for path in paths:
+        try:
+            return open_one(path)
+        except FileNotFoundError as error:
+            fault = fault or error
+        except (OSError, StorageFault) as error:
+            fault = error
+    assert fault is not None, "a store without a disk"
+    raise fault
+
+
 def _open_from_memory(path: str, key: ObjectKey, residency: Residency) -> OpenObject | None:
     """None where a disk must be read for it. Raises OSError and StorageFault."""
     fd = residency.open(path)
@@ -216,11 +238,11 @@ def _open_from_disk(path: str, key: ObjectKey) -> OpenObject:
 
 def _described(path: str, fd: int, key: ObjectKey, page: bytes) -> OpenObject:
     status = os.fstat(fd)
-    header = _header(path, page)
-    if header.key != key or status.st_size != BODY_OFFSET + header.size_bytes:
+    header, version = _decoded(path, page)
+    expected_bytes = file_bytes(header.size_bytes, version)
+    if header.key != key or status.st_size != expected_bytes:
         raise StorageFault(
-            f"{path} holds {header.key} in {status.st_size} bytes, expected {key} in"
-            f" {BODY_OFFSET + header.size_bytes}"
+            f"{path} holds {header.key} in {status.st_size} bytes, expected {key} in {expected_bytes}"
         )
     stop_kernel_read_ahead(fd)
     modified = int(status.st_mtime)
@@ -228,9 +250,9 @@ def _described(path: str, fd: int, key: ObjectKey, page: bytes) -> OpenObject:
     return OpenObject(path, fd, facts, _identity(status))
 
 
-def _header(path: str, page: bytes) -> ObjectHeader:
+def _decoded(path: str, page: bytes) -> tuple[ObjectHeader, int]:
     try:
-        return decode_header(page)
+        return decode_page(page)
     except LayoutError as error:
         raise StorageFault(f"{path}: {error}") from None
 

@@ -7,14 +7,16 @@ import msgspec
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.telling import Telling
 from sluice_appliance.serving.tokens.gate import Demand
+from sluice_appliance.store.disks import DiskPlace
 
 
 @dataclass(frozen=True, slots=True)
 class ServingSettings:
     """How a store is served."""
 
-    # The folder of the objects.
+    # The store's folder, which is its one disk where no others are named.
     store: str
+    disks: tuple[DiskPlace, ...] = ()
     # What the box calls itself in Cache-Status and CDN-Loop.
     name: str = "sluice"
     limits: Limits = field(default_factory=Limits)
@@ -25,6 +27,10 @@ class ServingSettings:
     # Whether requests need a token, and the file of the keys that tokens are signed with.
     tokens: Demand = Demand.OFF
     token_keys: str = ""
+
+    def places(self) -> tuple[DiskPlace, ...]:
+        """Where objects are looked for."""
+        return self.disks or (DiskPlace(self.store, ""),)
 
     def to_json(self) -> str:
         return msgspec.json.encode(self).decode()

@@ -86,7 +86,7 @@ class Worker:
         ahead = ReadAhead(row, loop.call_soon_threadsafe, clock, residency=residency)
         self.cold_reads = ColdReads(ahead, ConcurrencyLimiter(self.now), clock)
         self.objects = OpenObjects(
-            settings.store, settings.limits.open_files, row, popularity, residency
+            settings.places(), settings.limits.open_files, row, popularity, residency
         )
         self._keys = KeyFile(Path(settings.token_keys)) if settings.token_keys else None
         self._keys_looked_at = self.now

@@ -6,7 +6,11 @@ class StoreError(Exception):
 
 
 class StoreInUse(StoreError):
-    """Another process owns the store. Nothing to do here but stop."""
+    """Another process owns the store or one of its disks. Nothing to do here but stop."""
+
+
+class DiskRefused(StoreError):
+    """A folder that is no disk of this store. Change the configuration."""
 
 
 class BytesRefused(StoreError):
@@ -19,6 +23,14 @@ class TooManyBytes(BytesRefused):
 
 class DigestMismatch(BytesRefused):
     """As many bytes as the object has, and not the object's."""
+
+
+class BlockMismatch(StoreError):
+    """A block came that is not the object's. It is missing as before: ask for it elsewhere."""
+
+
+class NotInOrder(StoreError):
+    """Bytes that do not go on where their block stands. Ask for what is `missing`."""
 
 
 class Incomplete(StoreError):

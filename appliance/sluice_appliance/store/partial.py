@@ -1,28 +1,46 @@
 """An object on its way in: a file under `partial/` that becomes an object only whole and verified.
 
 The file is laid out like the object it will be, header page first, so that after a restart it says
-itself what it is a part of and how far it came. Publishing costs two fsyncs and a rename.
+itself what it is a part of and how far it came. Where the digests of its blocks are known they are
+written first: blocks may then come in any order, and those that are here are found again by reading
+what is no hole. Publishing costs two fsyncs and a rename.
 """
 
+import errno
 import hashlib
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sluice_appliance.store.assembly import Assembly, Span
+from sluice_appliance.store.blocks import spans_of_blocks
 from sluice_appliance.store.disk import Disk
-from sluice_appliance.store.errors import DigestMismatch, Incomplete, TooManyBytes
+from sluice_appliance.store.errors import (
+    BlockMismatch,
+    DigestMismatch,
+    Incomplete,
+    TooManyBytes,
+)
 from sluice_appliance.store.layout import (
+    BLOCK_BYTES,
     BODY_OFFSET,
+    WITH_BLOCKS,
     LayoutError,
     ObjectHeader,
     ObjectKey,
-    decode_header,
+    decode_page,
+    decode_trailer,
     encode_header,
+    encode_trailer,
+    file_bytes,
     object_path,
+    trailer_bytes,
+    trailer_offset,
 )
 
 PARTIAL_FOLDER = "partial"
-# Read back this much at a time when a partial object is taken up again.
-_READ_BACK_BYTES = 1024 * 1024
 
 
 def partial_path(root: str, key: ObjectKey, sha256: bytes) -> str:
@@ -31,37 +49,74 @@ def partial_path(root: str, key: ObjectKey, sha256: bytes) -> str:
 
 
 class PartialObject:
-    """One writer at a time. After an OSError it may be closed, and begun again by `Store.begin`."""
+    """One owner at a time, several threads of whom may write. After an OSError it may be closed, and
+    begun again by `Store.begin`."""
 
-    def __init__(self, root: str, header: ObjectHeader, disk: Disk) -> None:
+    def __init__(
+        self,
+        root: str,
+        header: ObjectHeader,
+        disk: Disk,
+        *,
+        block_digests: bytes | None = None,
+        published: Callable[[], None] = lambda: None,
+        failed: Callable[[OSError], None] = lambda error: None,
+    ) -> None:
         self.header = header
-        self._root = root
+        self.root = root
         self._disk = disk
+        self._published = published
+        self._failed = failed
         self._path = partial_path(root, header.key, header.sha256)
-        self._digest = hashlib.sha256()
-        self._received_bytes = 0
+        self._lock = threading.Lock()
+        self._assembly = Assembly(header.size_bytes, block_digests)
         self._descriptor = disk.open_for_writing(self._path)
         try:
-            self._take_up()
+            self._take_up(block_digests)
         except BaseException:
             self.close()
             raise
+        self._cursor = self.received_bytes
 
     @property
     def received_bytes(self) -> int:
-        """How many bytes of the body are here; the next write goes on from there."""
-        return self._received_bytes
+        """How many bytes of the body are here without a gap from the first."""
+        return self._assembly.received_bytes
+
+    def missing(self) -> tuple[Span, ...]:
+        """What is to come. Each span may be written by itself where the digests of blocks are known, and
+        is taken up in the middle of a block only until the partial is closed."""
+        with self._lock:
+            return self._assembly.missing()
 
     def write(self, chunk: bytes) -> None:
-        """Appends to the body. Raises TooManyBytes (and takes none of them), OSError."""
+        """Goes on behind the last `write`, at first behind what is here without a gap.
+        Raises as `write_at` does."""
+        try:
+            self.write_at(self._cursor, chunk)
+        except BlockMismatch:
+            self._cursor = self.received_bytes
+            raise
+        self._cursor += len(chunk)
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Bytes of the body; those that are here already are passed over.
+
+        Raises TooManyBytes (and takes none of them), NotInOrder, BlockMismatch, OSError.
+        """
         header = self.header
-        if self._received_bytes + len(chunk) > header.size_bytes:
-            raise TooManyBytes(
-                f"{header.key}: {self._received_bytes + len(chunk)} bytes, it has {header.size_bytes}"
-            )
-        self._write_at(chunk, BODY_OFFSET + self._received_bytes)
-        self._digest.update(chunk)
-        self._received_bytes += len(chunk)
+        end = offset + len(data)
+        if end > header.size_bytes:
+            raise TooManyBytes(f"{header.key}: {end} bytes, it has {header.size_bytes}")
+        view = memoryview(data)
+        with self._lock, self._telling_of_failures():
+            for block, start, until in spans_of_blocks(offset, end):
+                self._assembly.check_order(block, start)
+                here = max(start, min(until, self._assembly.goes_on_at(block)))
+                if here < until:
+                    piece = view[here - offset : until - offset]
+                    self._write_at(piece, BODY_OFFSET + here)
+                    self._assembly.take(block, here, piece)
 
     def publish(self) -> None:
         """Makes it an object, durable when this returns. Raises Incomplete, DigestMismatch, OSError.
@@ -70,15 +125,23 @@ class PartialObject:
         so the file is not trusted again: it is removed.
         """
         header = self.header
-        if self._received_bytes < header.size_bytes:
+        if self._assembly.missing():
             raise Incomplete(
-                f"{header.key}: {self._received_bytes} bytes, it has {header.size_bytes}"
+                f"{header.key}: {self.received_bytes} bytes, it has {header.size_bytes}"
             )
-        found = self._digest.digest()
+        with self._telling_of_failures():
+            self._publish()
+        self._published()
+
+    def _publish(self) -> None:
+        header = self.header
+        self._hash_the_rest()
+        found = self._assembly.sha256()
         if found != header.sha256:
             raise DigestMismatch(
                 f"{header.key}: SHA-256 is {found.hex()}, expected {header.sha256.hex()}"
             )
+        self._write_trailer(self._assembly.digests)
         try:
             self._disk.sync(self._descriptor)
         except OSError:
@@ -98,28 +161,95 @@ class PartialObject:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _take_up(self) -> None:
-        found_bytes = os.fstat(self._descriptor).st_size
-        known = _read_header(self._descriptor)
-        if known != self.header or found_bytes > BODY_OFFSET + self.header.size_bytes:
-            os.ftruncate(self._descriptor, 0)
-            self._write_at(encode_header(self.header), 0)
-            return
-        while data := os.pread(
-            self._descriptor, _READ_BACK_BYTES, BODY_OFFSET + self._received_bytes
-        ):
-            self._digest.update(data)
-            self._received_bytes += len(data)
+    # --- what is here already ---------------------------------------------------------------------
 
-    def _write_at(self, data: bytes, offset: int) -> None:
-        left = memoryview(data)
+    def _take_up(self, expected: bytes | None) -> None:
+        page = _read_page(self._descriptor)
+        found_bytes = os.fstat(self._descriptor).st_size
+        longest = file_bytes(self.header.size_bytes, WITH_BLOCKS)
+        if page is None or page[0] != self.header or found_bytes > longest:
+            os.ftruncate(self._descriptor, 0)
+            page = None
+        if page is None or page[1] != WITH_BLOCKS:
+            self._write_at(memoryview(encode_header(self.header, WITH_BLOCKS)), 0)
+        known = None if page is None else self._read_trailer()
+        if expected is not None and expected != known:
+            self._write_trailer(expected)
+        elif known is not None:
+            expected = known
+        self._assembly = Assembly(self.header.size_bytes, expected)
+        if page is not None:
+            if expected is None:
+                self._take_up_prefix(found_bytes)
+            else:
+                self._take_up_blocks()
+
+    def _take_up_prefix(self, found_bytes: int) -> None:
+        """Where no digest tells what is right, only the end of what was written is known."""
+        end = min(found_bytes, BODY_OFFSET + self.header.size_bytes)
+        end = min(end, os.lseek(self._descriptor, 0, os.SEEK_HOLE)) - BODY_OFFSET
+        for block, start, until in spans_of_blocks(0, max(0, end)):
+            data = os.pread(self._descriptor, until - start, BODY_OFFSET + start)
+            self._assembly.take(block, start, data)
+            if len(data) < until - start:
+                return
+
+    def _take_up_blocks(self) -> None:
+        """Reads the blocks that may be here, holes aside; one that is not right is missing."""
+        size_bytes = self.header.size_bytes
+        start = 0
+        while start < size_bytes:
+            data_at = _next_data(self._descriptor, BODY_OFFSET + start) - BODY_OFFSET
+            block = max(start, data_at) // BLOCK_BYTES
+            start, end = block * BLOCK_BYTES, min(size_bytes, (block + 1) * BLOCK_BYTES)
+            if start >= size_bytes:
+                return
+            data = os.pread(self._descriptor, end - start, BODY_OFFSET + start)
+            if len(data) == end - start:
+                with suppress(BlockMismatch):
+                    self._assembly.take(block, start, data)
+            start = end
+
+    def _read_trailer(self) -> bytes | None:
+        size_bytes = self.header.size_bytes
+        trailer = os.pread(self._descriptor, trailer_bytes(size_bytes), trailer_offset(size_bytes))
+        try:
+            return decode_trailer(self.header, trailer)
+        except LayoutError:
+            return None
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _telling_of_failures(self) -> Iterator[None]:
+        """Whoever answers for the disk hears of what fails on it."""
+        try:
+            yield
+        except OSError as error:
+            self._failed(error)
+            raise
+
+    def _write_trailer(self, digests: bytes) -> None:
+        trailer = encode_trailer(self.header, digests)
+        self._write_at(memoryview(trailer), trailer_offset(self.header.size_bytes))
+
+    def _write_at(self, left: memoryview, offset: int) -> None:
         while left:
             written = self._disk.write(self._descriptor, left, offset)
             left = left[written:]
             offset += written
 
+    def _hash_the_rest(self) -> None:
+        """What did not come in order is read back for the digest of the whole."""
+        while (start := self._assembly.hashed_bytes) < self.header.size_bytes:
+            wanted = min(BLOCK_BYTES, self.header.size_bytes - start)
+            data = os.pread(self._descriptor, wanted, BODY_OFFSET + start)
+            if not data:
+                raise Incomplete(f"{self.header.key}: its file ends at byte {start}")
+            self._assembly.hash_more(data)
+
     def _move_into_place(self) -> None:
-        target = object_path(self._root, self.header.key)
+        target = object_path(self.root, self.header.key)
         folder = os.path.dirname(target)
         if not Path(folder).is_dir():
             self._disk.make_folder(folder)
@@ -128,9 +258,19 @@ class PartialObject:
         self._disk.sync_folder(folder)
 
 
-def _read_header(descriptor: int) -> ObjectHeader | None:
+def _next_data(descriptor: int, offset: int) -> int:
+    """Where the next bytes are that are no hole; the end of the file where there are none."""
     try:
-        return decode_header(os.pread(descriptor, BODY_OFFSET, 0))
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return max(offset, os.fstat(descriptor).st_size)
+
+
+def _read_page(descriptor: int) -> tuple[ObjectHeader, int] | None:
+    try:
+        return decode_page(os.pread(descriptor, BODY_OFFSET, 0))
     except LayoutError:
         return None
 
@@ -139,9 +279,10 @@ def resumable(path: str) -> ObjectHeader | None:
     """What a file under `partial/` is a part of; None if it cannot be gone on with."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        header = _read_header(descriptor)
-        if header is None or os.fstat(descriptor).st_size > BODY_OFFSET + header.size_bytes:
-            return None
+        page = _read_page(descriptor)
+        size_bytes = os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
-    return header
+    if page is None or size_bytes > file_bytes(page[0].size_bytes, WITH_BLOCKS):
+        return None
+    return page[0]

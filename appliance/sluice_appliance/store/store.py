@@ -1,63 +1,89 @@
-"""The objects of one appliance. Whatever is under `objects/` is whole and was verified.
+"""The objects of one appliance. Whatever is under `objects/` of a disk is whole and was verified.
 
-    lock       owned by the one process that may change the store
+    lock       owned by the one process that may change the store; each disk has one
+    disks.json which disks are the store's; a disk has `disk.json`, which says whose it is
     objects/   what is served, where `layout.object_path` says
     partial/   what is on its way in
 
-The file system is the index: nothing is read at the start but what is under `partial/`. Everything
+The store's folder is its one disk where no others are named. An object stands on one disk of its tier
+(`rendezvous.py`), and may stand on the other tier too. The file systems are the index: nothing is read at
+the start but what is under `partial/`. A disk that fails takes only its own objects with it. Everything
 here blocks; asyncio speaks to it through `store.threaded`.
 """
 
-import fcntl
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from sluice_appliance.store.disk import Disk, RealDisk
-from sluice_appliance.store.errors import StoreInUse
+from sluice_appliance.store.disks import DiskPlace, DiskSpec, DiskState, DiskStatus, Tier
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
     OBJECTS_FOLDER,
-    LayoutError,
     ObjectHeader,
     ObjectKey,
-    decode_header,
-    object_path,
+    check_header,
+    object_name,
 )
-from sluice_appliance.store.partial import (
-    PARTIAL_FOLDER,
-    PartialObject,
-    partial_path,
-    resumable,
-)
+from sluice_appliance.store.member import Member, take_lock
+from sluice_appliance.store.opening import known_specs, open_members
+from sluice_appliance.store.partial import PartialObject
+from sluice_appliance.store.rendezvous import rank
+from sluice_runtime.logs import get_logger
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+
+# Of a store of one folder nobody said how much it may hold.
+_NO_LIMIT_BYTES = 2**63 - 1
 
 
 class Store:
     """Open it with `Store.open`, in one process at a time."""
 
-    def __init__(self, root: str, lock: int, disk: Disk) -> None:
+    def __init__(self, root: str, lock: int) -> None:
         self.root = root
         self._lock = lock
-        self._disk = disk
+        self._members: list[Member] = []
 
     @classmethod
-    def open(cls, root: Path, *, disk: Disk | None = None) -> Self:
-        """Makes the folders and takes the lock. Raises StoreInUse, OSError."""
+    def open(cls, root: Path, specs: Sequence[DiskSpec] = (), *, disk: Disk | None = None) -> Self:
+        """Makes the folders and takes the locks. Without `specs` the disks are those that the store had
+        before. Raises StoreInUse, DiskRefused, OSError."""
         disk = disk or RealDisk()
-        for folder in (OBJECTS_FOLDER, PARTIAL_FOLDER):
-            disk.make_folder(f"{root}/{folder}")
-        store = cls(str(root), _take_lock(root / "lock"), disk)
+        root = root.absolute()
+        disk.make_folder(str(root))
+        store = cls(str(root), take_lock(root / "lock"))
         try:
-            store._remove_useless_partials()
+            specs = specs or known_specs(root)
+            if specs:
+                store._members = open_members(root, specs, disk)
+            else:
+                place = DiskPlace(str(root), "", capacity_bytes=_NO_LIMIT_BYTES)
+                store._members = [Member(place, disk)]
+                store._members[0].open(shared_lock=True)
         except BaseException:
             store.close()
             raise
         return store
 
+    def tell(self) -> None:
+        """A line of log for each disk, and one for objects from before disks were named: they are held
+        no more, and take room all the same."""
+        for member in self._members:
+            member.tell()
+        folder = f"{self.root}/{OBJECTS_FOLDER}"
+        if all(member.root != self.root for member in self._members) and os.path.isdir(folder):
+            log.warning("objects_left_behind", folder=folder, to_use_them="name it as a disk")
+
     def close(self) -> None:
-        """Gives the lock back."""
+        """Gives the locks back."""
+        for member in self._members:
+            member.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -73,84 +99,163 @@ class Store:
     ) -> None:
         self.close()
 
-    def held(self, key: ObjectKey) -> ObjectHeader | None:
-        """What is held under `key`; None for nothing, and for a file that is damaged."""
-        header = _read_object(object_path(self.root, key))
-        return header if header is not None and header.key == key else None
+    # --- disks ------------------------------------------------------------------------------------
 
-    def scan(self) -> Iterator[ObjectHeader]:
-        """Everything held, in no order. A damaged file is passed over: it is not held."""
-        for folder in _folders(f"{self.root}/{OBJECTS_FOLDER}"):
-            for path in _files(folder):
-                header = _read_object(path)
-                if header is not None and object_path(self.root, header.key) == path:
-                    yield header
+    def disks(self) -> tuple[DiskStatus, ...]:
+        """In the order of the configuration."""
+        return tuple(member.status() for member in self._members)
+
+    def places(self) -> tuple[DiskPlace, ...]:
+        """Where objects may be: what serving workers are told."""
+        return tuple(member.place for member in self._readable())
+
+    def look_at_disks(self) -> tuple[DiskStatus, ...]:
+        """Asks each disk whether it still is one: a mount that is gone, a file system that was made
+        read-only, one that takes no write."""
+        for member in self._members:
+            member.look()
+        return self.disks()
+
+    # --- what is held -----------------------------------------------------------------------------
+
+    def held(self, key: ObjectKey, tier: Tier | None = None) -> ObjectHeader | None:
+        """What is held under `key`; None for nothing, and for a file that is damaged or on a disk that
+        fails."""
+        found = self._find(object_name(key), tier)
+        return None if found is None else found[1]
+
+    def path_of(self, key: ObjectKey, tier: Tier | None = None) -> str:
+        """The file of an object that is held. Raises FileNotFoundError."""
+        name = object_name(key)
+        found = self._find(name, tier)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, f"{key} is not held")
+        return found[0].path(name)
+
+    def scan(self, disk: str | None = None) -> Iterator[ObjectHeader]:
+        """Everything held, in no order, by one disk or all: what stands on two comes twice. A damaged
+        file is passed over, and so is what a failing disk does not tell."""
+        for member in self._readable():
+            if disk is None or member.root == disk:
+                yield from _told_by(member, member.scan())
+
+    def delete(self, key: ObjectKey, tier: Tier | None = None) -> None:
+        """Lets an object go, from everywhere or from one tier. Not synced: one that comes back after a
+        power cut is whole. Raises OSError."""
+        name = object_name(key)
+        for member in self._ranked(name, tier):
+            if member.state is DiskState.IN_USE:
+                self._delete_from(member, name)
+
+    # --- what comes in ----------------------------------------------------------------------------
 
     def begin(
-        self, key: ObjectKey, size_bytes: int, sha256: bytes, content_type: str
+        self,
+        key: ObjectKey,
+        size_bytes: int,
+        sha256: bytes,
+        content_type: str,
+        *,
+        tier: Tier | None = None,
+        block_digests: bytes | None = None,
     ) -> PartialObject:
-        """Goes on with an object or starts it. Raises LayoutError for one that cannot be, OSError."""
-        return PartialObject(
-            self.root, ObjectHeader(key, size_bytes, sha256, content_type), self._disk
-        )
+        """Goes on with an object or starts it, on the disk of the tier that it belongs on and that has
+        room; of the fastest tier that has, where none is named.
 
-    def delete(self, key: ObjectKey) -> None:
-        """Lets an object go. Not synced: one that comes back after a power cut is whole."""
-        self._disk.remove(object_path(self.root, key))
+        Raises LayoutError for an object that cannot be, OSError, which is ENOSPC where there is no room.
+        """
+        header = ObjectHeader(key, size_bytes, sha256, content_type)
+        check_header(header)
+        member = self._disk_for(header, tier)
+        try:
+            return PartialObject(
+                member.root,
+                header,
+                member.disk,
+                block_digests=block_digests,
+                published=lambda: self._published(member, header),
+                failed=member.failed_at,
+            )
+        except OSError as error:
+            member.failed_at(error)
+            raise
 
-    def partials(self) -> Iterator[ObjectHeader]:
-        """What is on its way in."""
-        for path in _files(f"{self.root}/{PARTIAL_FOLDER}"):
-            header = resumable(path)
-            if header is not None:
-                yield header
+    def partials(self, disk: str | None = None) -> Iterator[tuple[ObjectHeader, int]]:
+        """What is on its way in, and how much of it takes room already."""
+        for member in self._readable():
+            if disk is None or member.root == disk:
+                yield from _told_by(member, member.partials())
 
     def forget_partial(self, header: ObjectHeader) -> None:
         """Removes what was received of an object that nobody wants any more."""
-        self._disk.remove(partial_path(self.root, header.key, header.sha256))
+        for member in self._usable():
+            member.disk.remove(member.partial(header))
 
-    def _remove_useless_partials(self) -> None:
-        for path in _files(f"{self.root}/{PARTIAL_FOLDER}"):
-            header = resumable(path)
-            if header is None or partial_path(self.root, header.key, header.sha256) != path:
-                self._disk.remove(path)
+    def _disk_for(self, header: ObjectHeader, tier: Tier | None) -> Member:
+        ranked = [
+            member
+            for member in self._ranked(object_name(header.key), tier)
+            if member.state is DiskState.IN_USE
+        ]
+        for member in ranked:
+            if os.path.exists(member.partial(header)):
+                return member
+        for member in ranked:
+            try:
+                if member.has_room_for(header.size_bytes):
+                    return member
+            except OSError as error:
+                member.failed_at(error)
+        where = f"no disk of tier {tier.value}" if tier else "no disk"
+        raise OSError(errno.ENOSPC, f"{where} has room for {header.size_bytes} bytes")
 
+    def _published(self, member: Member, header: ObjectHeader) -> None:
+        """What else stands under the key and is another object would be found before this one."""
+        member.stored_bytes += header.size_bytes
+        name = object_name(header.key)
+        for other in self._usable():
+            if other is not member:
+                there = other.read(name)
+                if there is not None and there.sha256 != header.sha256:
+                    self._delete_from(other, name)
 
-def _folders(folder: str) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    def _delete_from(self, member: Member, name: str) -> None:
+        try:
+            size_bytes = os.stat(member.path(name)).st_size
+            member.disk.remove(member.path(name))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            member.failed_at(error)
+            raise
+        member.stored_bytes = max(0, member.stored_bytes - (size_bytes - BODY_OFFSET))
 
-
-def _files(folder: str) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
-
-
-def _take_lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-        os.close(descriptor)
-        raise StoreInUse(
-            f"the store {path.parent} is in use by process {owner or '(unknown)'}"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
-
-
-def _read_object(path: str) -> ObjectHeader | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    def _find(self, name: str, tier: Tier | None) -> tuple[Member, ObjectHeader] | None:
+        for member in self._ranked(name, tier):
+            try:
+                header = member.read(name)
+            except OSError as error:
+                member.failed_at(error)
+                continue
+            if header is not None:
+                return member, header
         return None
+
+    def _ranked(self, name: str, tier: Tier | None) -> list[Member]:
+        readable = [m for m in self._readable() if tier is None or m.place.tier is tier]
+        by_place = {member.place: member for member in readable}
+        return [by_place[place] for place in rank(name, list(by_place))]
+
+    def _readable(self) -> list[Member]:
+        return [member for member in self._members if member.state is not DiskState.FAILED]
+
+    def _usable(self) -> list[Member]:
+        return [member for member in self._members if member.state is DiskState.IN_USE]
+
+
+def _told_by(member: Member, items: Iterator[T]) -> Iterator[T]:
+    """Ends where the disk fails."""
     try:
-        header = decode_header(os.pread(descriptor, BODY_OFFSET, 0))
-        whole = os.fstat(descriptor).st_size == BODY_OFFSET + header.size_bytes
-    except LayoutError:
-        return None
-    finally:
-        os.close(descriptor)
-    return header if whole else None
+        yield from items
+    except OSError as error:
+        member.failed_at(error)

@@ -9,7 +9,10 @@ import functools
 from collections.abc import Callable, Collection
 from typing import ParamSpec, TypeVar
 
+from sluice_appliance.store.assembly import Span
+from sluice_appliance.store.disks import DiskContents, DiskStatus, Tier
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
+from sluice_appliance.store.moving import move
 from sluice_appliance.store.partial import PartialObject
 from sluice_appliance.store.store import Store
 
@@ -27,23 +30,57 @@ class ThreadedStore:
         """Everything held."""
         return await _in_thread(lambda: {header.key: header for header in self._store.scan()})
 
-    async def begin(self, header: ObjectHeader) -> "ThreadedPartial":
-        """Goes on with an object or starts it. Raises LayoutError, OSError."""
+    async def contents(self) -> tuple[DiskContents, ...]:
+        """Everything held and on its way in, disk by disk; nothing of disks that failed."""
+        return await _in_thread(self._contents)
+
+    async def look_at_disks(self) -> tuple[DiskStatus, ...]:
+        """How the disks are, asked of them now."""
+        return await _in_thread(self._store.look_at_disks)
+
+    def disks(self) -> tuple[DiskStatus, ...]:
+        """How the disks are, as far as it is known."""
+        return self._store.disks()
+
+    async def begin(
+        self, header: ObjectHeader, *, tier: Tier | None = None, block_digests: bytes | None = None
+    ) -> "ThreadedPartial":
+        """Goes on with an object or starts it; see `Store.begin`. Raises LayoutError, OSError."""
         partial = await _in_thread(
-            self._store.begin, header.key, header.size_bytes, header.sha256, header.content_type
+            self._store.begin,
+            header.key,
+            header.size_bytes,
+            header.sha256,
+            header.content_type,
+            tier=tier,
+            block_digests=block_digests,
         )
         return ThreadedPartial(partial)
 
-    async def delete(self, key: ObjectKey) -> None:
-        """Lets an object go. Raises OSError."""
-        await _in_thread(self._store.delete, key)
+    async def move(self, key: ObjectKey, to: Tier) -> bool:
+        """Brings an object to the other tier; False where it is held nowhere. Raises StoreError, OSError."""
+        return await _in_thread(move, self._store, key, to)
+
+    async def delete(self, key: ObjectKey, tier: Tier | None = None) -> None:
+        """Lets an object go, from everywhere or from one tier. Raises OSError."""
+        await _in_thread(self._store.delete, key, tier)
 
     async def keep_partials_of(self, wanted: Collection[ObjectHeader]) -> None:
         """Removes what is on its way in and no longer wanted. Raises OSError."""
         await _in_thread(self._forget_all_but, wanted)
 
+    def _contents(self) -> tuple[DiskContents, ...]:
+        return tuple(
+            DiskContents(
+                status,
+                {header.key: header for header in self._store.scan(status.name)},
+                dict(self._store.partials(status.name)),
+            )
+            for status in self._store.disks()
+        )
+
     def _forget_all_but(self, wanted: Collection[ObjectHeader]) -> None:
-        for header in list(self._store.partials()):
+        for header, _ in list(self._store.partials()):
             if header not in wanted:
                 self._store.forget_partial(header)
 
@@ -60,6 +97,14 @@ class ThreadedPartial:
 
     async def write(self, chunk: bytes) -> None:
         await _in_thread(self._partial.write, chunk)
+
+    def missing(self) -> tuple[Span, ...]:
+        """What is to come; see `PartialObject.missing`."""
+        return self._partial.missing()
+
+    async def write_at(self, offset: int, data: bytes) -> None:
+        """See `PartialObject.write_at`; several may be under way."""
+        await _in_thread(self._partial.write_at, offset, data)
 
     async def publish(self) -> None:
         await _in_thread(self._partial.publish)

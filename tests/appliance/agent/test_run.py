@@ -187,3 +187,37 @@ def test_a_configuration_without_mistakes_is_ok(tmp_path: Path) -> None:
     box = Box(tmp_path, listen="0.0.0.0:8081", advertise_ipv4="192.0.2.1")
     done = subprocess.run(box.command("check-config"), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, f"{box.config}: ok\n")
+
+
+DISK = '\n[[disks]]\npath = "{}"\ncapacity_bytes = 1000\n'
+
+
+def with_disks(box: Box, *disks: str, capacity_bytes: int = 0) -> None:
+    box.write(capacity_bytes=capacity_bytes)
+    with box.config.open("a") as config:
+        config.write("".join(DISK.format(disk) for disk in disks))
+
+
+def test_a_box_takes_its_disks_from_the_configuration_and_names_what_is_wrong_with_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pinned-ca.pem").write_bytes(Authority().pem)
+    box = Box(tmp_path)
+    (tmp_path / "a").mkdir()
+    with_disks(box, "a", capacity_bytes=5)
+    assert "capacity_bytes is 5, expected none: each of the disks has its own" in box.refused()
+    with_disks(box, "a", "a")
+    assert "disks name" in box.refused()
+    with_disks(box, "a", "absent")
+    assert "absent: no such folder (setting 'disks')" in box.refused()
+    with box.config.open("a") as config:
+        config.write('tier = "tape"\n')
+    assert "disks.tier is 'tape', expected one of auto, ssd, hdd" in box.refused()
+    with_disks(box, "a")
+    with box.running():
+        asyncio.run(until("it serves", lambda: box.health().get("healthy")))
+        metrics = (box.get(box.admin, "/metrics") or b"").decode()
+    told = f'disk="{tmp_path / "a"}",state="in_use",tier='
+    assert f"sluice_appliance_disk_in_state{{{told}" in metrics
+    assert (tmp_path / "a" / "objects").is_dir()
+    assert not (tmp_path / "store" / "objects").exists()

@@ -15,7 +15,8 @@ from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.sources import FaultKind, Source, SourceKind
 from sluice_appliance.fill.tally import FAULT_PAIRS_MAX, FillTally
 from sluice_appliance.metrics import supervisor_counters
-from sluice_appliance.store.layout import BODY_OFFSET, object_path
+from sluice_appliance.store.layout import object_path
+from sluice_appliance.store.reading import open_object
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
 
@@ -66,7 +67,10 @@ class Bench:
 
     def published(self) -> bytes | None:
         path = Path(object_path(str(self.root), self.wanted.key))
-        return path.read_bytes()[BODY_OFFSET:] if path.exists() else None
+        if not path.exists():
+            return None
+        with open_object(str(path)) as there:
+            return there.read(0, there.header.size_bytes)
 
 
 def test_an_object_comes_whole_from_a_good_source(tmp_path: Path) -> None:

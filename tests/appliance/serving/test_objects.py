@@ -1,7 +1,8 @@
 """The objects that are open: whose descriptors they are, and how long."""
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,18 +13,24 @@ from sluice_appliance.serving.answers import Response
 from sluice_appliance.serving.objects import FRESH_S, Cold, OpenObject, OpenObjects, StorageFault
 from sluice_appliance.serving.popularity import Hits, Popularity
 from sluice_appliance.serving.residency import Residency
+from sluice_appliance.store.disks import DiskPlace, Tier
 from sluice_appliance.store.layout import object_path, parse_key
+from sluice_appliance.store.store import Store
 
 
 class Opened:
     """Objects of a store of our own."""
 
-    def __init__(self, root: Path, capacity: int) -> None:
+    def __init__(self, root: Path, capacity: int, disks: Sequence[DiskPlace] = ()) -> None:
         self.root = root
         self.popularity = Popularity(1)
         self.row = new_row()
         self.objects = OpenObjects(
-            str(root), capacity, self.row, self.popularity.claim(), Residency()
+            disks or (DiskPlace(str(root), ""),),
+            capacity,
+            self.row,
+            self.popularity.claim(),
+            Residency(),
         )
 
     def find(self, name: str, now: float = 0.0) -> OpenObject | Response | Exception:
@@ -148,3 +155,59 @@ def test_the_query_of_a_target_is_no_part_of_what_is_open(opened: Opened) -> Non
     assert opened.open("0?a=b") is first
     assert opened.objects.find_open(b"/film/v1/0", 0.0) is first
     assert opened.objects.find_open(b"/film/v1/0", FRESH_S) is None
+
+
+@pytest.fixture
+def two_disks(tmp_path: Path) -> Iterator[Opened]:
+    """Flash at `store`, a disk that rotates at `slow`; the same object on both."""
+    slow = DiskPlace(str(tmp_path / "slow"), "b", Tier.HDD)
+    for root in ("store", "slow"):
+        put_object(tmp_path / root, "film/v1/0", b"both")
+    put_object(tmp_path / "slow", "film/v1/1", b"slow")
+    found = Opened(tmp_path / "store", 3, (slow, DiskPlace(str(tmp_path / "store"), "a")))
+    yield found
+    found.objects.close()
+
+
+def test_an_object_is_found_on_whichever_disk_has_it_on_flash_first(two_disks: Opened) -> None:
+    assert two_disks.open("0").path.startswith(str(two_disks.root))
+    assert bytes(two_disks.open("1").piece(0, 4)) == b"slow"
+    assert is_absent(two_disks.find("2"))
+
+
+def test_a_file_that_is_damaged_or_unreadable_on_one_disk_is_served_from_the_other(
+    two_disks: Opened,
+) -> None:
+    path = Path(object_path(str(two_disks.root), parse_key("film/v1/0")))
+    whole = path.read_bytes()
+    for content in (b"", whole[:-1], b"\0" * len(whole)):
+        path.write_bytes(content)
+        assert "/slow/" in two_disks.open("0").path
+        two_disks.objects.close()
+    path.unlink()
+    path.symlink_to(path)
+    assert "/slow/" in two_disks.open("0").path
+    two_disks.objects.close()
+    remove_object(two_disks.root.parent / "slow", "film/v1/0")
+    # Somewhere it may be: that is not the same as nowhere.
+    assert is_unreadable(two_disks.find("0"))
+
+
+def test_an_object_that_moved_to_the_other_tier_is_found_there(two_disks: Opened) -> None:
+    two_disks.open("0", 10.0)
+    remove_object(two_disks.root, "film/v1/0")
+    assert "/slow/" in two_disks.open("0", 10.0 + FRESH_S).path
+
+
+def test_an_object_with_digests_of_its_blocks_is_served_without_them(tmp_path: Path) -> None:
+    body = os.urandom(5000)
+    with Store.open(tmp_path / "store") as store:
+        sha256 = hashlib.sha256(body).digest()
+        partial = store.begin(parse_key("film/v1/0"), len(body), sha256, "video/mp4")
+        partial.write(body)
+        partial.publish()
+    opened = Opened(tmp_path / "store", 3)
+    found = opened.open("0")
+    assert found.facts.size_bytes == len(body)
+    assert bytes(found.piece(0, len(body))) == body
+    opened.objects.close()

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from sluice_appliance.object_key import parse_key
+from sluice_appliance.store.blocks import block_digests
 from sluice_appliance.store.disk import RealDisk
-from sluice_appliance.store.layout import BODY_OFFSET, object_path
+from sluice_appliance.store.layout import object_path
+from sluice_appliance.store.reading import open_object
 from sluice_appliance.store.store import Store
 
 KEY = parse_key("film/v1/h264-720p.mp4")
@@ -98,7 +100,9 @@ def only_whole_objects(root: Path) -> Iterator[Path]:
     for path in (root / "objects").rglob("*"):
         if path.is_file():
             assert path == Path(object_path(str(root), KEY))
-            assert path.read_bytes()[BODY_OFFSET:] == BODY
+            with open_object(str(path)) as there:
+                assert there.read(0, there.header.size_bytes) == BODY
+                assert there.block_digests == block_digests(BODY)
             yield path
 
 

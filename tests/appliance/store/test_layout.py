@@ -1,6 +1,7 @@
 """What an object looks like on disk."""
 
 import hashlib
+import random
 
 import pytest
 from hypothesis import given
@@ -8,12 +9,22 @@ from hypothesis import strategies as st
 
 from sluice_appliance.object_key import InvalidObjectKey, parse_key
 from sluice_appliance.store.layout import (
+    BLOCK_BYTES,
+    BLOCK_DIGEST_BYTES,
     BODY_OFFSET,
+    WITH_BLOCKS,
+    WITHOUT_BLOCKS,
     LayoutError,
     ObjectHeader,
+    block_count,
     decode_header,
+    decode_page,
+    decode_trailer,
     encode_header,
+    encode_trailer,
+    file_bytes,
     object_path,
+    trailer_offset,
 )
 
 PART = st.from_regex(r"[A-Za-z0-9._-]{1,128}", fullmatch=True).filter(
@@ -29,6 +40,41 @@ def test_a_header_page_says_exactly_what_was_written(key: str, size: int, digest
     page = encode_header(header)
     assert len(page) == BODY_OFFSET
     assert decode_header(page) == header
+
+
+@given(st.integers(0, 10 * BLOCK_BYTES), st.randoms(use_true_random=False))
+def test_a_trailer_says_the_digests_that_were_written_and_stands_on_a_page_of_its_own(
+    size_bytes: int, rng: random.Random
+) -> None:
+    header = ObjectHeader(HEADER.key, size_bytes, HEADER.sha256, "video/mp4")
+    digests = rng.randbytes(block_count(size_bytes) * BLOCK_DIGEST_BYTES)
+    trailer = encode_trailer(header, digests)
+    assert decode_trailer(header, trailer) == digests
+    assert trailer_offset(size_bytes) % 4096 == 0
+    assert BODY_OFFSET + size_bytes <= trailer_offset(size_bytes) < BODY_OFFSET + size_bytes + 4096
+    assert file_bytes(size_bytes, WITH_BLOCKS) == trailer_offset(size_bytes) + len(trailer)
+
+
+@given(st.integers(0, 31), st.integers(1, 255))
+def test_a_changed_byte_in_the_trailer_is_always_noticed(at: int, change: int) -> None:
+    trailer = bytearray(encode_trailer(HEADER, bytes(BLOCK_DIGEST_BYTES)))
+    trailer[at] ^= change
+    with pytest.raises(LayoutError):
+        decode_trailer(HEADER, bytes(trailer))
+
+
+def test_the_trailer_of_another_object_is_not_taken() -> None:
+    other = ObjectHeader(HEADER.key, 5, bytes(32), "video/mp4")
+    with pytest.raises(LayoutError, match="CRC-32"):
+        decode_trailer(HEADER, encode_trailer(other, bytes(BLOCK_DIGEST_BYTES)))
+
+
+def test_version_1_is_read_as_it_is_and_versions_to_come_are_refused_by_number() -> None:
+    assert decode_page(encode_header(HEADER, WITHOUT_BLOCKS)) == (HEADER, 1)
+    assert decode_page(encode_header(HEADER, WITH_BLOCKS)) == (HEADER, 2)
+    assert file_bytes(5, WITHOUT_BLOCKS) == BODY_OFFSET + 5
+    with pytest.raises(LayoutError, match="has version 3, this program reads 1 and 2"):
+        decode_page(encode_header(HEADER, 3))
 
 
 @given(st.integers(0, 59), st.integers(1, 255))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sluice_appliance.object_key import parse_key
+from sluice_appliance.store.blocks import block_digests
 from sluice_appliance.store.errors import (
     DigestMismatch,
     Incomplete,
@@ -17,6 +18,7 @@ from sluice_appliance.store.errors import (
 )
 from sluice_appliance.store.layout import BODY_OFFSET, ObjectHeader, object_path
 from sluice_appliance.store.partial import PartialObject
+from sluice_appliance.store.reading import open_object
 from sluice_appliance.store.store import Store
 
 KEY = parse_key("film/v1/h264-720p.mp4")
@@ -38,7 +40,9 @@ def test_a_published_object_is_held_with_its_bytes_and_its_header(tmp_path: Path
         assert store.held(KEY) == header
         assert list(store.scan()) == [header]
         assert list(store.partials()) == []
-    assert Path(object_path(str(tmp_path), KEY)).read_bytes()[BODY_OFFSET:] == BODY
+    with open_object(object_path(str(tmp_path), KEY)) as there:
+        assert there.read(0, len(BODY)) == BODY
+        assert there.block_digests == block_digests(BODY)
 
 
 def test_an_object_of_no_bytes_can_be_held(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from sluice_appliance.serving.residency import Residency
 from sluice_appliance.serving.telling import Teller
 from sluice_appliance.serving.tokens.gate import Demand, Gate, Policy
 from sluice_appliance.serving.tokens.keys import KeySet
+from sluice_appliance.store.disks import DiskPlace
 from sluice_appliance.store.layout import ObjectHeader, encode_header, object_path, parse_key
 
 KEY = parse_key("bench/v1/a.mp4")
@@ -123,7 +124,7 @@ class IdleHost:
         residency = Residency()
         self.ahead = ReadAhead(self.row, lambda call: call(), lambda: 1.0, residency=residency)
         self.cold_reads = ColdReads(self.ahead, ConcurrencyLimiter(1.0), lambda: 1.0)
-        self.objects = OpenObjects(root, 10, self.row, popularity, residency)
+        self.objects = OpenObjects((DiskPlace(root, ""),), 10, self.row, popularity, residency)
         self.answerer = Answerer(
             self.objects,
             self.cold_reads,

@@ -1,0 +1,126 @@
+"""Which bytes of an object are here: whole blocks, each verified where its digest is known.
+
+Blocks may come in any order where digests are known, and each from its first byte to its last; where none
+are known, from the first byte of the object to the last, as only the digest of the whole can tell then.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sluice_appliance.store.blocks import BlockHasher, check_block_digests
+from sluice_appliance.store.errors import BlockMismatch, NotInOrder
+from sluice_appliance.store.layout import BLOCK_BYTES, BLOCK_DIGEST_BYTES, block_count
+
+
+class Span(NamedTuple):
+    """Bytes of a body: the first, and the one behind the last."""
+
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A block of which some is here."""
+
+    end: int
+    hasher: BlockHasher = field(default_factory=BlockHasher)
+
+
+class Assembly:
+    """An object as it comes together. `expected`: the digests of its blocks, where they are known."""
+
+    def __init__(self, size_bytes: int, expected: bytes | None) -> None:
+        if expected is not None:
+            check_block_digests(expected, size_bytes)
+        self._size_bytes = size_bytes
+        self._expected = expected
+        self._count = block_count(size_bytes)
+        self._here = bytearray(self._count)
+        self._digests = bytearray(self._count * BLOCK_DIGEST_BYTES)
+        self._growing: dict[int, _Growing] = {}
+        self._first_missing = 0
+        self._whole = hashlib.sha256()
+        self._before_block = self._whole
+        self.hashed_bytes = 0
+
+    @property
+    def digests(self) -> bytes:
+        """Of all blocks; zeros for those that are missing."""
+        return bytes(self._digests)
+
+    @property
+    def received_bytes(self) -> int:
+        """How many bytes are here without a gap from the first."""
+        return min(self._size_bytes, self.goes_on_at(self._first_missing))
+
+    def missing(self) -> tuple[Span, ...]:
+        """What is to come; each span may be fetched by itself where digests are known."""
+        spans: list[Span] = []
+        for block in range(self._first_missing, self._count):
+            if self._here[block]:
+                continue
+            start, end = self.goes_on_at(block), self._end(block)
+            if spans and spans[-1].end == start:
+                spans[-1] = Span(spans[-1].start, end)
+            else:
+                spans.append(Span(start, end))
+        return tuple(spans)
+
+    def goes_on_at(self, block: int) -> int:
+        """The byte of the object at which this block goes on; its end where it is here."""
+        if block < self._count and self._here[block]:
+            return self._end(block)
+        growing = self._growing.get(block)
+        return block * BLOCK_BYTES if growing is None else growing.end
+
+    def check_order(self, block: int, start: int) -> None:
+        """Raises NotInOrder for bytes that cannot be taken now."""
+        goes_on = self.goes_on_at(block) if self._expected is not None else self.received_bytes
+        if start > goes_on:
+            raise NotInOrder(f"bytes from {start} came where {goes_on} was to come next")
+
+    def take(self, block: int, start: int, piece: "bytes | memoryview") -> None:
+        """Some of a block, from where it goes on. Raises BlockMismatch, and has none of the block then."""
+        growing = self._growing.setdefault(block, _Growing(start))
+        growing.hasher.update(piece)
+        growing.end = end = start + len(piece)
+        if start == self.hashed_bytes:
+            if start % BLOCK_BYTES == 0:
+                self._before_block = self._whole.copy()
+            self.hash_more(piece)
+        if end == self._end(block):
+            self._complete(block)
+
+    def hash_more(self, data: "bytes | memoryview") -> None:
+        """The bytes from `hashed_bytes` on, for the digest of the whole."""
+        self._whole.update(data)
+        self.hashed_bytes += len(data)
+
+    def sha256(self) -> bytes:
+        return self._whole.digest()
+
+    def _complete(self, block: int) -> None:
+        digest = self._growing.pop(block).hasher.digest()
+        at = block * BLOCK_DIGEST_BYTES
+        if self._expected is not None:
+            expected = self._expected[at : at + BLOCK_DIGEST_BYTES]
+            if digest != expected:
+                self._unhash(block)
+                raise BlockMismatch(
+                    f"block {block}: BLAKE3 is {digest.hex()}, expected {expected.hex()}"
+                )
+        self._digests[at : at + BLOCK_DIGEST_BYTES] = digest
+        self._here[block] = 1
+        while self._first_missing < self._count and self._here[self._first_missing]:
+            self._first_missing += 1
+
+    def _unhash(self, block: int) -> None:
+        """The digest of the whole goes back to where it was before this block, if it has it."""
+        if self.hashed_bytes > block * BLOCK_BYTES:
+            self._whole = self._before_block
+            self.hashed_bytes = block * BLOCK_BYTES
+
+    def _end(self, block: int) -> int:
+        return min(self._size_bytes, (block + 1) * BLOCK_BYTES)
