@@ -1,6 +1,6 @@
 """What is held of each title, and what is held that nobody wants: one look over the shelves."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,10 +47,12 @@ def survey(
     media type, or held by an earlier shelf too."""
     look = _Look(shelves)
     standings = [look.at(title) for title in titles]
-    leftovers: list[Eviction] = []
-    for i, shelf in enumerate(shelves):
-        if len(shelf.held) != sum([len(standing.on[i]) for standing in standings]):
-            leftovers.extend([Eviction(key, shelf.tier) for key in _left(standings, i, shelf)])
+    leftovers = [
+        Eviction(key, shelf.tier)
+        for shelf, keys in zip(shelves, look.wanted, strict=True)
+        if len(shelf.held) != sum(map(len, keys))
+        for key in shelf.held.keys() - set().union(*keys)
+    ]
     return standings, leftovers
 
 
@@ -59,6 +61,8 @@ class _Look:
 
     def __init__(self, shelves: Sequence[Shelf]) -> None:
         count = len(shelves)
+        # The keys that each shelf holds as they are wanted, by title.
+        self.wanted: list[list[Collection[ObjectKey]]] = [[] for _ in shelves]
         self._shelves = shelves
         self._gets = [shelf.held.get for shelf in shelves]
         self._begun = {key for shelf in shelves for key in shelf.partial}
@@ -83,6 +87,7 @@ class _Look:
 
     def _whole(self, title: WantedTitle, i: int) -> Standing:
         objects, size_bytes = title.objects, title.size_bytes
+        self.wanted[i].append(title.by_key)
         if len(self._gets) == 1:
             return Standing(title, (objects,), (size_bytes,), _NOTHING, 0, size_bytes)
         on, on_bytes = list(self._nowhere), list(self._no_bytes)
@@ -92,9 +97,10 @@ class _Look:
     def _partly(self, title: WantedTitle) -> Standing:
         left: Sequence[ObjectHeader] = title.objects
         on: list[Sequence[ObjectHeader]] = []
-        for shelf in self._shelves:
+        for shelf, wanted in zip(self._shelves, self.wanted, strict=True):
             here, left = _split(left, shelf.held)
             on.append(here)
+            wanted.append([one.key for one in here])
         fixed_bytes = 0
         for shelf in self._shelves:
             here, left = _split(left, shelf.fixed)
@@ -120,9 +126,3 @@ def _split(
         return _NOTHING, left
     keys = {one.key for one in here}
     return here, [one for one in left if one.key not in keys]
-
-
-def _left(standings: Sequence[Standing], i: int, shelf: Shelf) -> Set[ObjectKey]:
-    whole = [one.title.by_key for one in standings if one.on[i] is one.title.objects]
-    parts = [[o.key for o in one.on[i]] for one in standings if one.on[i] is not one.title.objects]
-    return shelf.held.keys() - set().union(*whole, *parts)
