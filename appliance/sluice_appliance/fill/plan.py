@@ -4,7 +4,8 @@ Titles come in order of importance and are held whole or not at all. A title tha
 over and smaller ones behind it may still be taken. What is held of a title that was passed over stays
 until its room is needed by one that is taken and comes whole with what is left of the budgets: nothing
 that is wanted is let go for what cannot arrive. A title that is larger than a whole budget comes in
-parts, and room is made for each part as it comes.
+parts, and room is made for each part as it comes, and for no more of it. The former version of a title is
+kept like that too, until the wanted one is whole; it is the first to go.
 
 Cost: 14 ms in the mean of a fleet's month, 10,000 objects in 1,000 titles a box, beside other load (`make simulate-fill`).
 """
@@ -71,9 +72,9 @@ def plan_fill(
     titles: Sequence[WantedTitle], shelves: Sequence[Shelf], may: Allowance = EVERYTHING
 ) -> FillPlan:
     """The same input makes the same plan. `shelves`: at least one, the fastest first."""
-    standings, evict = survey(titles, shelves)
+    standings, former, evict = survey(titles, shelves)
     taken = take(standings, shelves)
-    room = Room(shelves, standings, taken)
+    room = Room(shelves, standings, taken, former)
     room.shed_excess()
     demote = _moves(reversed(taken.titles), room, Tier.HDD, inf)
     orders = _Orders(room, may)

@@ -16,7 +16,11 @@ class Room:
     """Shelves are named by their place in the plan's list."""
 
     def __init__(
-        self, shelves: Sequence[Shelf], standings: Sequence[Standing], taken: Taken
+        self,
+        shelves: Sequence[Shelf],
+        standings: Sequence[Standing],
+        taken: Taken,
+        former: Sequence[Sequence[ObjectHeader]],
     ) -> None:
         self.shelves = shelves
         self.evicted: list[Eviction] = []
@@ -25,17 +29,20 @@ class Room:
         # Objects of taken titles that had to go all the same: no move finds them.
         self.shed: set[ObjectHeader] = set()
         self._taken = taken
+        former_bytes = [sum([header.size_bytes for header in each]) for each in former]
         self.free = [
-            shelf.capacity_bytes - sum([standing.on_bytes[i] for standing in standings])
+            shelf.capacity_bytes
+            - sum([standing.on_bytes[i] for standing in standings])
+            - former_bytes[i]
             for i, shelf in enumerate(shelves)
         ]
-        # The least important last: they go first.
+        # The least important last: they go first. Fewer and fewer ask for what a newer version replaces.
         self._victims = [
-            [header for standing in taken.without_room for header in standing.on[i]]
+            [header for standing in taken.without_room for header in standing.on[i]] + [*former[i]]
             for i in range(len(shelves))
         ]
         self.evictable = [
-            sum([standing.on_bytes[i] for standing in taken.without_room])
+            sum([standing.on_bytes[i] for standing in taken.without_room]) + former_bytes[i]
             for i in range(len(shelves))
         ]
         for standing, _ in taken.titles:

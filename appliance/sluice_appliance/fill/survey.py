@@ -1,6 +1,6 @@
 """What is held of each title, and what is held that nobody wants: one look over the shelves."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,20 +40,64 @@ class Standing:
         return self.on_bytes.index(most) if most else None
 
 
-def survey(
-    titles: Sequence[WantedTitle], shelves: Sequence[Shelf]
-) -> tuple[list[Standing], list[Eviction]]:
-    """In the titles' order; and, in no order, what is not wanted, or wanted with other bytes or another
-    media type, or held by an earlier shelf too."""
+class Survey(NamedTuple):
+    """What stands where."""
+
+    # In the titles' order.
+    standings: Sequence[Standing]
+    # What each shelf holds of other versions of titles that are not whole, the most wanted title's first:
+    # players ask for it until the wanted version has come.
+    former: Sequence[Sequence[ObjectHeader]]
+    # In no order, what is not wanted, or wanted with other bytes or another media type, or held by an
+    # earlier shelf too.
+    leftovers: list[Eviction]
+
+
+def survey(titles: Sequence[WantedTitle], shelves: Sequence[Shelf]) -> Survey:
     look = _Look(shelves)
     standings = [look.at(title) for title in titles]
+    unwanted = [
+        shelf.held.keys() - set().union(*keys)
+        if len(shelf.held) != sum(map(len, keys))
+        else frozenset[ObjectKey]()
+        for shelf, keys in zip(shelves, look.wanted, strict=True)
+    ]
+    if not any(unwanted):
+        return Survey(standings, [()] * len(shelves), [])
+    former = _former(standings, unwanted)
     leftovers = [
         Eviction(key, shelf.tier)
-        for shelf, keys in zip(shelves, look.wanted, strict=True)
-        if len(shelf.held) != sum(map(len, keys))
-        for key in shelf.held.keys() - set().union(*keys)
+        for shelf, keys, kept in zip(shelves, unwanted, former, strict=True)
+        for key in keys.difference(kept)
     ]
-    return standings, leftovers
+    headers = [
+        [shelf.held[key] for key in keys] for shelf, keys in zip(shelves, former, strict=True)
+    ]
+    return Survey(standings, headers, leftovers)
+
+
+def _former(
+    standings: Sequence[Standing], unwanted: Sequence[Set[ObjectKey]]
+) -> list[list[ObjectKey]]:
+    """Of the unwanted keys of each shelf those of former versions, unless an earlier shelf has them."""
+    coming = {
+        standing.title.title.removeprefix("titles/"): (rank, standing.title.version)
+        for rank, standing in enumerate(standings)
+        if standing.missing
+    }
+    seen: set[ObjectKey] = set()
+    former: list[list[ObjectKey]] = []
+    for keys in unwanted:
+        ranked: list[tuple[int, ObjectKey]] = []
+        for key in keys - seen:
+            # An object's key begins with its title and version.
+            title, version = [*key.split("/", 2), ""][:2]
+            rank, wanted_version = coming.get(title, (0, version))
+            if version != wanted_version:
+                ranked.append((rank, key))
+        former.append([key for _, key in sorted(ranked)])
+        seen.update(former[-1])
+    return former
 
 
 class _Look:

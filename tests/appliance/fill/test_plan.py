@@ -17,17 +17,22 @@ from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 CLOSED = Allowance(normal=Budget(0, 0), wait=Wait.WINDOW)
 
 
-def header(title: str, number: int, size_bytes: int, *, digest: int = 0) -> ObjectHeader:
-    return ObjectHeader(
-        parse_key(f"{title}/v1/{number}.mp4"), size_bytes, bytes([digest]) * 32, "video/mp4"
-    )
+def header(
+    title: str, number: int, size_bytes: int, *, digest: int = 0, version: str = "v1"
+) -> ObjectHeader:
+    key = parse_key(f"{title}/{version}/{number}.mp4")
+    return ObjectHeader(key, size_bytes, bytes([digest]) * 32, "video/mp4")
 
 
 def title(
-    name: str, *sizes: int, demand: float = 0, priority: Priority = Priority.NORMAL
+    name: str,
+    *sizes: int,
+    demand: float = 0,
+    priority: Priority = Priority.NORMAL,
+    version: str = "v1",
 ) -> WantedTitle:
-    objects = tuple(header(name, i, size) for i, size in enumerate(sizes))
-    return WantedTitle(f"titles/{name}", "v1", objects, demand, priority)
+    objects = tuple(header(name, i, size, version=version) for i, size in enumerate(sizes))
+    return WantedTitle(f"titles/{name}", version, objects, demand, priority)
 
 
 def holding(*titles: WantedTitle) -> dict[ObjectKey, ObjectHeader]:
@@ -123,6 +128,53 @@ def test_a_season_larger_than_any_night_makes_room_for_the_part_that_comes() -> 
     plan = planned([season, old], shelf(100, old.objects), may=may_bring(40))
     assert [fetch.take_bytes for fetch in plan.fetch] == [40]
     assert len(plan.evict) == 2
+
+
+def test_a_film_larger_than_any_night_makes_room_for_no_more_of_it_than_comes() -> None:
+    film, old = title("film", 100), title("old", *[10] * 10)
+    plan = planned([film, old], shelf(100, old.objects), may=may_bring(35))
+    assert [fetch.take_bytes for fetch in plan.fetch] == [35]
+    assert evicted(plan) == [f"old/v1/{i}.mp4" for i in (6, 7, 8, 9)]
+
+
+def test_the_former_version_of_a_film_stays_until_the_new_one_is_whole() -> None:
+    former, new = title("film", 40, 10), title("film", 30, 20, version="v2")
+    coming = planned([new], shelf(100, former.objects))
+    assert (len(coming.fetch), coming.evict) == (2, ())
+    half = planned([new], shelf(100, [*former.objects, new.objects[0]]), may=CLOSED)
+    assert half.evict == ()
+    whole = planned([new], shelf(100, [*former.objects, *new.objects]))
+    assert evicted(whole) == ["film/v1/0.mp4", "film/v1/1.mp4"]
+
+
+def test_the_former_version_of_a_film_goes_only_for_what_arrives() -> None:
+    former, new = title("film", 40, 40), title("film", 50, version="v2")
+    full = shelf(100, former.objects)
+    assert planned([new], full, may=CLOSED).evict == ()
+    assert planned([new], full, may=may_bring(49, whole=60)).evict == ()
+    assert evicted(planned([new], full)) == ["film/v1/1.mp4"]
+
+
+def test_former_versions_go_before_what_is_wanted_and_the_least_wanted_films_first() -> None:
+    first, second = title("z", 10, version="v2"), title("a", 10, version="v2")
+    third = title("without-room", 30)
+    news = title("news", 25, priority=Priority.NEW_RELEASE)
+    held = [*title("z", 10).objects, *title("a", 10).objects, third.objects[0]]
+    may = Allowance(urgent=Budget(35, 35))
+    plan = planned([first, second, third, news], shelf(50, held), may=may)
+    assert evicted(plan) == ["a/v1/0.mp4", "without-room/v1/0.mp4", "z/v1/0.mp4"]
+    only = planned([first, second, third], shelf(60, held), may=may_bring(10))
+    assert fetched(only) == ["z/v2/0.mp4"]
+    assert only.evict == ()
+    less = planned([first, second, third], shelf(50, held), may=may_bring(10))
+    assert evicted(less) == ["a/v1/0.mp4"]
+
+
+def test_of_a_former_version_on_two_tiers_the_slower_copy_is_let_go() -> None:
+    former, new = title("film", 10), title("film", 10, version="v2")
+    shelves = (shelf(100, former.objects), shelf(100, former.objects, Tier.HDD))
+    plan = planned([new], *shelves, may=CLOSED)
+    assert [(one.key, one.tier) for one in plan.evict] == [("film/v1/0.mp4", Tier.HDD)]
 
 
 def test_an_object_larger_than_any_night_goes_on_where_the_last_night_ended() -> None:
@@ -279,8 +331,11 @@ def boxes(draw: st.DrawFn) -> tuple[list[WantedTitle], list[Shelf]]:
         for number, part in draw(st.sets(st.tuples(st.integers(0, 9), st.integers(0, 3)))):
             key = parse_key(f"t{number}/v1/{part}.mp4")
             one = wanted.get(key)
-            kind = draw(st.sampled_from(["whole", "whole", "partial", "wrong"]))
-            if one is None or kind == "wrong":
+            kind = draw(st.sampled_from(["whole", "whole", "partial", "wrong", "former"]))
+            if kind == "former":
+                old = header(f"t{number}", part, draw(SIZES), version="v0")
+                held[old.key] = old
+            elif one is None or kind == "wrong":
                 held[key] = header(f"t{number}", part, 7, digest=9)
             elif kind == "whole":
                 held[key] = one
@@ -341,7 +396,12 @@ def test_a_plan_fits_every_disk_at_every_step(
         held[move.target][move.header.key] = held[move.source].pop(move.header.key)
         check()
     wanted = holding(*titles)
-    assert all(one == wanted.get(key) for tier in held.values() for key, one in tier.items())
+    coming = {each.title for each in titles if not _is_whole(each, shelves)}
+    assert all(
+        one == wanted.get(key) or (_name(key) in coming and "/v0/" in key)
+        for tier in held.values()
+        for key, one in tier.items()
+    )
 
 
 @given(BOXES, ALLOWANCES)
@@ -369,6 +429,12 @@ def test_nothing_in_demand_is_evicted_for_what_cannot_arrive(
     titles, shelves = box
     plan = plan_fill(titles, shelves, may)
     wanted = holding(*titles)
+    # Of a title that is not whole players ask for the former version.
+    coming = {each.title for each in titles if not _is_whole(each, shelves)}
+    for shelf in shelves:
+        for key, one in shelf.held.items():
+            if "/v0/" in key and _name(key) in coming:
+                wanted[key] = one
     for shelf in shelves:
         gone = sum(
             one.size_bytes
@@ -396,6 +462,14 @@ def test_nothing_in_demand_is_evicted_for_what_cannot_arrive(
         # Objects are let go whole: for each that arrives at most the last is more than was needed.
         largest = max(one.size_bytes for one in shelf.held.values())
         assert gone < sum(arrives) + largest * len(arrives)
+
+
+def _name(key: ObjectKey) -> str:
+    return f"titles/{key.split('/')[0]}"
+
+
+def _is_whole(title: WantedTitle, shelves: list[Shelf]) -> bool:
+    return all(any(shelf.held.get(o.key) == o for shelf in shelves) for o in title.objects)
 
 
 def _before(shelf: Shelf, shelves: list[Shelf]) -> list[Shelf]:
