@@ -208,6 +208,15 @@ def test_only_an_emergency_comes_while_the_window_is_closed() -> None:
     assert waits(plan) == {"news": Wait.WINDOW, "film": Wait.WINDOW}
 
 
+def test_an_emergency_passes_the_links_bill_and_the_plan_says_by_how_much() -> None:
+    titles = [title("film", 10), title("fix", 30, priority=Priority.EMERGENCY)]
+    plan = planned(titles, shelf(100), may=Allowance(unbilled_bytes=25))
+    assert (fetched(plan), plan.over_bill_bytes) == (["fix/v1/0.mp4"], 5)
+    assert waits(plan) == {"film": Wait.BUDGET}
+    plan = planned(titles, shelf(100), may=Allowance(unbilled_bytes=40))
+    assert (len(plan.fetch), plan.over_bill_bytes) == (2, 0)
+
+
 def test_emergencies_come_before_new_releases_and_those_before_the_rest() -> None:
     titles = [title("film", 10), title("news", 10, priority=Priority.NEW_RELEASE)]
     titles.append(title("fix", 10, priority=Priority.EMERGENCY))
@@ -301,6 +310,7 @@ ALLOWANCES = st.builds(
     urgent=BUDGETS | st.just(Budget()),
     normal=BUDGETS | st.just(Budget()),
     flash=BUDGETS | st.just(Budget()),
+    unbilled_bytes=st.integers(0, 120) | st.just(inf),
     is_proactive=st.booleans(),
 )
 TITLES = st.lists(
@@ -416,6 +426,9 @@ def test_a_plan_fits_its_window_and_its_budgets(
     assert sum(size for _, _, size in takes) <= may.urgent.left_bytes
     normal = sum(size for urgent, _, size in takes if urgent is not Priority.EMERGENCY)
     assert normal <= may.normal.left_bytes
+    urgent = sum(size for urgent, _, size in takes if urgent is Priority.EMERGENCY)
+    assert plan.over_bill_bytes == max(0, urgent - may.unbilled_bytes)
+    assert normal <= max(0, may.unbilled_bytes - urgent)
     flash = sum(size for _, tier, size in takes if tier is Tier.SSD)
     assert flash + promoted <= may.flash.left_bytes
     if not may.is_proactive:
