@@ -98,7 +98,7 @@ def headroom(link: LinkMonth, percentile: int) -> Headroom:
     spare = free - _needed(link, paid, free) - bursts + above[present]
     days_left = ceil((link.slots - today) / SLOTS_OF_DAY)
     of_today = ceil((spare + bursts_today) / days_left) - bursts_today
-    free_slots = max(0, min(spare, of_today))
+    free_slots = max(0, of_today)
     # A slot that the others have made free for themselves is nobody's loss, if they have enough of them.
     is_free = free_slots > 0 or (spare >= 0 and link.others[present] > paid)
     left = max(0.0, PAID_SHARE * paid - link.others[present] - link.fill[present])

@@ -54,6 +54,24 @@ def test_on_a_link_that_carries_fill_alone_the_free_slots_are_spread_over_the_mo
     assert headroom(tomorrow, 95).free_slots == 15
 
 
+def test_a_free_slot_that_fill_has_begun_to_use_goes_on_being_free() -> None:
+    quiet = [0] * MONTH
+    room = headroom(LinkMonth(MONTH, [9] * 15, [0] * 15, quiet), 95)
+    assert (room.free_slots, room.slot_bytes) == (1, inf)
+    # The only one of the month.
+    only = headroom(LinkMonth(100, [9], [0], [0] * 100), 99)
+    assert (only.free_slots, only.slot_bytes) == (1, inf)
+
+
+def test_a_slot_that_others_are_above_the_bill_in_costs_fill_none_of_its_own() -> None:
+    expected = [90] + [0] * (MONTH - 1)
+    after = headroom(LinkMonth(MONTH, [9, 0], [90, 0], expected), 95)
+    assert after.free_slots == 15
+    # Others need the only free slot of the month, and are in it.
+    now = headroom(LinkMonth(100, [0], [90], [90] + [0] * 99), 99)
+    assert (now.free_slots, now.slot_bytes) == (0, inf)
+
+
 def test_in_the_first_day_of_a_link_that_nobody_watched_no_slot_is_free() -> None:
     day = [0] * SLOTS_OF_DAY
     assert headroom(LinkMonth(MONTH, day, day), 95).slot_bytes == 0

@@ -274,6 +274,38 @@ def test_what_flash_may_not_take_today_goes_to_a_slow_disk() -> None:
     assert waits(alone) == {"hot": Wait.FLASH}
 
 
+def test_what_has_begun_to_come_goes_on_where_it_began() -> None:
+    hot = title("hot", 10, demand=1)
+    slow = Shelf(Tier.HDD, 100, {}, {hot.objects[0].key: Partial(hot.objects[0], 4)})
+    plan = planned([hot], shelf(100), slow)
+    assert [(fetch.tier, fetch.take_bytes) for fetch in plan.fetch] == [(Tier.HDD, 6)]
+
+
+def test_flash_is_not_emptied_for_what_a_slow_disk_serves_meanwhile() -> None:
+    hot, without_room = title("hot", 20, demand=1), title("without-room", 20, 20)
+    shelves = (shelf(30, without_room.objects[:1]), shelf(20, hot.objects, Tier.HDD))
+    plan = planned([hot, without_room], *shelves)
+    assert (plan.promote, plan.evict) == ((), ())
+
+
+def test_what_a_disk_that_shrank_let_go_is_not_moved_too() -> None:
+    film = title("film", 10, demand=1)
+    plan = planned([film], shelf(10), shelf(0, film.objects, Tier.HDD))
+    assert evicted(plan) == ["film/v1/0.mp4"]
+    assert plan.promote == ()
+
+
+def test_nothing_goes_for_a_part_of_a_season_whose_rest_has_no_room_yet() -> None:
+    # The season's place is taken by what waits for flash to be written again.
+    hot, season = title("hot", 60, demand=1), title("season", 30, 50)
+    without_room = title("without-room", 20, 10)
+    slow = shelf(100, [*hot.objects, without_room.objects[0]], Tier.HDD)
+    may = Allowance(normal=Budget(35, 35), flash=Budget(0, 60))
+    plan = planned([hot, season, without_room], shelf(60), slow, may=may)
+    assert (plan.fetch, plan.evict) == ((), ())
+    assert waits(plan) == {"season": Wait.ROOM}
+
+
 def test_of_an_object_on_two_tiers_the_slower_copy_is_let_go() -> None:
     film = title("film", 10)
     plan = planned([film], shelf(100, film.objects), shelf(100, film.objects, Tier.HDD))
