@@ -306,6 +306,18 @@ def test_nothing_goes_for_a_part_of_a_season_whose_rest_has_no_room_yet() -> Non
     assert waits(plan) == {"season": Wait.ROOM}
 
 
+def test_the_rest_of_a_title_comes_to_the_disks_that_hold_most_of_it() -> None:
+    hot = title("hot", 10, 20, demand=1)
+    plan = planned([hot], shelf(100), shelf(100, hot.objects[1:], Tier.HDD))
+    assert [fetch.tier for fetch in plan.fetch] == [Tier.HDD]
+    assert plan.promote == ()
+
+
+def test_a_title_that_nobody_asks_for_goes_to_flash_where_slow_disks_have_no_room() -> None:
+    plan = planned([title("old", 10)], shelf(10), shelf(5, tier=Tier.HDD))
+    assert [fetch.tier for fetch in plan.fetch] == [Tier.SSD]
+
+
 def test_of_an_object_on_two_tiers_the_slower_copy_is_let_go() -> None:
     film = title("film", 10)
     plan = planned([film], shelf(100, film.objects), shelf(100, film.objects, Tier.HDD))
