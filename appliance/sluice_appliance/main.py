@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from time import time
 
 from sluice_appliance import running
 from sluice_appliance.serving import command as serving_command
@@ -27,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     serving_command.add_to(verbs)
     importing.add_to(verbs)
-    running.add_to(verbs)
+    running.add_to(verbs, wall_clock=time)
     return parser
 
 
