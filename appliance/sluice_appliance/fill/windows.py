@@ -7,7 +7,7 @@ window of 24 hours leaves no gap in either. Of an hour that comes twice the firs
 An opening is the time from where a window begins to where the next begins or none is left; it is what
 the budget of a window is for. Two windows that overlap are two openings, one after the other.
 
-Cost: about 15 us to place a window on the days around `now`.
+Cost: 46 us to place a window on the days around `now` (`tests/simulation/costs.py`, beside other load).
 """
 
 from collections.abc import Iterator, Sequence
