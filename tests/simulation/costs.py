@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -53,16 +54,16 @@ def main() -> None:
     anew = {header.key: header for header in map(_read_anew, headers)}
     for name, held in (("identical", known), ("equal", anew), ("none", {})):
         shelves = [Shelf(Tier.SSD, 10**14, held)]
-        print(f"survey, held {name:12} {_us(lambda: survey(titles, shelves)):10.1f}")
-        print(f"plan, held {name:12}   {_us(lambda: plan_fill(titles, shelves)):10.1f}")
+        print(f"survey, held {name:12} {_us(partial(survey, titles, shelves)):10.1f}")
+        print(f"plan, held {name:12}   {_us(partial(plan_fill, titles, shelves)):10.1f}")
     night = [FillWindow(120, 240, zone=ZoneInfo("Europe/Madrid"))]
-    print(f"opening_at, one window      {_us(lambda: opening_at(night, _NOW), 200):10.1f}")
+    print(f"opening_at, one window      {_us(partial(opening_at, night, _NOW), 200):10.1f}")
     rng = random.Random(1)
     others = [rng.randrange(10**9) for _ in range(_MONTH)]
     for day in (1, 15, 31):
         seen = others[: day * SLOTS_OF_DAY]
         link = LinkMonth(_MONTH, [0] * len(seen), seen, others)
-        print(f"headroom, day {day:2}            {_us(lambda: headroom(link, 95)):10.1f}")
+        print(f"headroom, day {day:2}            {_us(partial(headroom, link, 95)):10.1f}")
 
 
 if __name__ == "__main__":
