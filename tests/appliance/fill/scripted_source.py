@@ -71,9 +71,8 @@ class ScriptedSource:
                 return web.Response(status=206, body=body[first:behind], headers=headers)
             case "flipped":
                 # The third MiB is wrong, the others are right.
-                body = bytearray(body)
-                body[2 << 20] ^= 1
-                body = bytes(body)
+                at = 2 << 20
+                body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
             case "broken":
                 return web.Response(status=500, text="x" * len(body))
             case "elsewhere":
