@@ -79,6 +79,10 @@ bench-store: setup ## what is kept, beside libcachesim's policies at equal flash
 	@$(BIN)/python -c 'import libcachesim' 2>/dev/null || $(BIN)/pip install --quiet -e '.[bench]'
 	@$(BIN)/python tests/benchmarks/store/bench.py --json $(RESULTS)/store.json --picture $(RESULTS)/store.svg $(BENCH)
 
+.PHONY: bench-fill
+bench-fill: setup ## how fast an object is filled, beside curl and dd on the same disk; prints a table
+	@$(BIN)/python tests/benchmarks/fill/bench.py --json $(RESULTS)/fill.json $(BENCH)
+
 bench-dns: setup test-tools bench-tools ## sluice-dns beside Knot under dnsperf; prints a table
 	@mkdir -p bench-results
 	@$(BIN)/python tests/benchmarks/dns/bench.py --json bench-results/dns.json $(BENCH)
