@@ -32,6 +32,7 @@ from benchmarks.serving.peers.sluice import sluice
 
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
+    WITHOUT_BLOCKS,
     ObjectHeader,
     encode_header,
     object_path,
@@ -177,7 +178,7 @@ def _make_objects(part: tuple[str, int, int]) -> None:
     root, first, end = part
     for number in range(first, end):
         key = parse_key(f"{_FOLDER}/{number}.mp4")
-        header = encode_header(ObjectHeader(key, SIZE_BYTES, _DIGEST, CONTENT_TYPE))
+        header = encode_header(ObjectHeader(key, SIZE_BYTES, _DIGEST, CONTENT_TYPE), WITHOUT_BLOCKS)
         descriptor = os.open(object_path(root, key), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         os.write(descriptor, header)
         os.ftruncate(descriptor, BODY_OFFSET + SIZE_BYTES)
