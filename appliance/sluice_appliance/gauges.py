@@ -8,7 +8,9 @@ from prometheus_client.registry import Collector
 
 from sluice_appliance.metrics import (
     DISK_CAPACITY_BYTES,
+    DISK_DISCARDED,
     DISK_ERRORS,
+    DISK_ERRORS_OF_LATE,
     DISK_IN_STATE,
     DISK_STORED_BYTES,
     GAUGES,
@@ -41,6 +43,8 @@ class DiskGauges(Collector):
             (DISK_CAPACITY_BYTES, lambda disk: disk.capacity_bytes),
             (DISK_STORED_BYTES, lambda disk: disk.stored_bytes),
             (DISK_ERRORS, lambda disk: disk.errors),
+            (DISK_ERRORS_OF_LATE, lambda disk: disk.errors_of_late),
+            (DISK_DISCARDED, lambda disk: disk.discarded),
         )
         for spec, value in values:
             family = _family(spec)

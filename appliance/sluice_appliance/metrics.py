@@ -244,6 +244,13 @@ _SOURCES = ("peer", "site", "origin", "unknown")
 _FAULT_KINDS = ("unavailable", "stalled", "truncated", "overlong", "digest_mismatch")
 _REFUSAL_KINDS = ("signature", "malformed", "other_appliance", "older")
 
+_AUDITED = (
+    "Objects that the audit checked, by what it found: `damaged` holds other bytes than it should,"
+    " `unreadable` the disk does not give; both are put away and come again. One now and then is rot, many"
+    " on one disk are its end. `upgraded` were sound, and of an older layout."
+)
+_VERDICTS = ("sound", "upgraded", "damaged", "unreadable")
+
 SUPERVISOR: tuple[CounterSpec, ...] = (
     *(
         CounterSpec("sluice_appliance_fill_objects_total", _FILL_OBJECTS, {"source": s})
@@ -275,6 +282,19 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
     CounterSpec(
         "sluice_appliance_fill_disk_errors_total",
         "Disk operations of the store that failed; the disk is full or dying.",
+    ),
+    CounterSpec(
+        "sluice_appliance_audit_bytes_total",
+        "Bytes that the audit took of the disks, 256 KiB for each object opened among them; standing still"
+        " for hours, it rests between passes, is set to 0 or its disks failed.",
+    ),
+    *(
+        CounterSpec("sluice_appliance_audit_objects_total", _AUDITED, {"verdict": verdict})
+        for verdict in _VERDICTS
+    ),
+    CounterSpec(
+        "sluice_appliance_audit_passes_total",
+        "Times that the audit has gone over a whole disk; none in a month, raise `audit_bytes_per_s`.",
     ),
     CounterSpec(
         "sluice_appliance_fill_manifests_total",
@@ -372,4 +392,13 @@ DISK_STORED_BYTES = GaugeSpec(
 DISK_ERRORS = GaugeSpec(
     "sluice_appliance_disk_errors",
     "Operations on the disk that failed since the start; growing on a disk in use, it is dying.",
+)
+DISK_ERRORS_OF_LATE = GaugeSpec(
+    "sluice_appliance_disk_errors_of_late",
+    "Different objects that failed on the disk within the last hour; at 32 it is left alone as `failed`.",
+)
+DISK_DISCARDED = GaugeSpec(
+    "sluice_appliance_disk_discarded_objects",
+    "Damaged files that the quarantine had no room for since the start; look at what is in the disk's"
+    " `quarantine/`, replace the disk if it goes on, and empty the folder.",
 )

@@ -92,6 +92,11 @@ class Agent:
         """None until there is a manifest and the store has been looked over."""
         return None if self._worker is None else self._worker.progress()
 
+    def look_over(self) -> None:
+        """Objects were lost: they come again at once, where the box fills at all."""
+        if self._worker is not None:
+            self._worker.look_over()
+
     def stored_bytes(self) -> int:
         return 0 if self._worker is None else self._worker.stored_bytes()
 

@@ -85,6 +85,10 @@ class FillWorker:
         self._manifest = manifest
         self._wanted_anew.set()
 
+    def look_over(self) -> None:
+        """What is held has changed by itself: plans anew at once."""
+        self._wanted_anew.set()
+
     def progress(self) -> FillProgress | None:
         """None until there is a manifest and the store has been looked over."""
         if self._manifest is None or self._held is None:
