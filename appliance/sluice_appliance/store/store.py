@@ -33,6 +33,7 @@ from sluice_appliance.store.layout import (
 from sluice_appliance.store.member import Member, take_lock
 from sluice_appliance.store.opening import known_specs, open_members
 from sluice_appliance.store.partial import PartialObject
+from sluice_appliance.store.rebuilding import rebuild
 from sluice_appliance.store.rendezvous import rank
 from sluice_runtime.logs import get_logger
 
@@ -160,6 +161,11 @@ class Store:
         """Checks every object of a disk, puts away what is damaged and makes old files new. Each `next`
         is a short piece of work: the bytes that it took of the disk, or what became of an object."""
         return audit(self._named(disk), resume=resume)
+
+    def rebuild(self, disk: str) -> Iterator[int | Finding]:
+        """`audit` from the first object to the last; before it, objects that lie under a wrong name are
+        brought to where they are looked for."""
+        return rebuild(self._named(disk))
 
     def _named(self, disk: str) -> Member:
         return next(member for member in self._members if member.root == disk)
