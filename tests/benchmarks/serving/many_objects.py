@@ -83,7 +83,7 @@ def _measure(arguments: Namespace) -> None:
     facts = machine(["sluice"])
     sys.stdout.write(f"{rounds} run(s) of {seconds} s; {told(facts)}\n")
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=arguments.folder) as folder:
-        made_s = {count: _make_store(Path(folder) / str(count), count) for count in (FEW, many)}
+        made_s = {count: make_store(Path(folder) / str(count), count) for count in (FEW, many)}
         sys.stdout.write(f"{many:,} objects were made in {made_s[many]:.0f} s\n")
         sys.stdout.flush()
         lines = _compared(Path(folder), many, rounds, seconds)
@@ -159,7 +159,7 @@ def hot_kept(lines: Sequence[Line]) -> float:
     return lines[1].requests_per_s / lines[0].requests_per_s
 
 
-def _make_store(root: Path, count: int) -> float:
+def make_store(root: Path, count: int) -> float:
     """Makes `0.mp4` to `count - 1` valid objects; returns the seconds that it took."""
     began_s = time.monotonic()
     for byte in range(256):
