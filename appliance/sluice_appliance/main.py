@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from time import monotonic
+from time import monotonic, time
 
 from sluice_appliance import running
 from sluice_appliance.serving import command as serving_command
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     serving_command.add_to(verbs)
     importing.add_to(verbs)
     store_command.add_to(verbs, clock=monotonic)
-    running.add_to(verbs)
+    running.add_to(verbs, wall_clock=time)
     return parser
 
 

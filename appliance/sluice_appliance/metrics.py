@@ -222,6 +222,16 @@ SERVING: tuple[Spec, ...] = (
         "sluice_appliance_token_keys_refused_total",
         "Times the file of token keys could not be used; the keys that were held stay in force.",
     ),
+    CounterSpec(
+        "sluice_appliance_loop_late_microseconds_total",
+        "How late workers looked at their clocks, four times a second; a second of it in a second means"
+        " that nothing else is answered either. Fill stands aside long before.",
+    ),
+    CounterSpec(
+        "sluice_appliance_disk_queue_total",
+        "Reads that waited for a thread of their worker, added up four times a second; growing all the"
+        " time, the disks are asked for more than they give, and fill stands aside.",
+    ),
 )
 
 
@@ -241,7 +251,16 @@ _KEYS_REFUSED = (
 )
 _KEYS_REFUSAL_KINDS = ("signature", "malformed", "older")
 _SOURCES = ("peer", "site", "origin", "unknown")
-_FAULT_KINDS = ("unavailable", "stalled", "truncated", "overlong", "digest_mismatch")
+_FAULT_KINDS = (
+    *("unavailable", "stalled", "truncated", "overlong", "digest_mismatch"),
+    *("wrong_range", "changed"),
+)
+_MOVES = "Objects moved to a tier; many to `ssd` day after day, flash is too small for what is asked for."
+_PAUSES = (
+    "Times fill stood aside for players, by what showed the pressure; growing all day, the box is too"
+    " small for its clients, and fill comes to nothing."
+)
+_SIGNALS = ("disk_queue", "shed", "loop_lag", "cpu")
 _REFUSAL_KINDS = ("signature", "malformed", "other_appliance", "older")
 
 _AUDITED = (
@@ -278,6 +297,29 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
     CounterSpec(
         "sluice_appliance_fill_evictions_total",
         "Objects let go because the manifest no longer wants them or there was no room.",
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_sources_left_total",
+        "Times a source was left for a while, for all objects, because it had several wrong; the log"
+        " names it. Look at its disks, or at who runs it.",
+    ),
+    *(
+        CounterSpec("sluice_appliance_fill_moves_total", _MOVES, {"to": tier})
+        for tier in ("ssd", "hdd")
+    ),
+    *(
+        CounterSpec("sluice_appliance_fill_pauses_total", _PAUSES, {"signal": signal})
+        for signal in _SIGNALS
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_over_bill_bytes_total",
+        "Bytes of emergencies that came where the link had carried what is paid for: they may make the"
+        " month's bill dearer.",
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_accounts_lost_total",
+        "Times that `fill-accounts.json` could not be read: what was used of budgets is not known, and"
+        " they begin anew.",
     ),
     CounterSpec(
         "sluice_appliance_fill_disk_errors_total",
@@ -375,7 +417,16 @@ HELD_BYTES = GaugeSpec(
     "sluice_appliance_fill_held_bytes",
     "Of those, bytes that are held; standing still below wanted, look at the source faults.",
 )
-GAUGES = (STORED_BYTES, WANTED_BYTES, HELD_BYTES)
+FILL_ROI = GaugeSpec(
+    "sluice_appliance_fill_roi",
+    "Bytes sent to players for each byte fetched, smoothed over days; below 1, fill costs the link more"
+    " than it saves. Infinite where nothing was fetched.",
+)
+FILL_POSTPONED = GaugeSpec(
+    "sluice_appliance_fill_postponed_titles",
+    "Titles that are wanted and wait for a window, a budget, room, or for fill to pay.",
+)
+GAUGES = (STORED_BYTES, WANTED_BYTES, HELD_BYTES, FILL_ROI, FILL_POSTPONED)
 
 # Each with the labels `disk` and `tier`.
 DISK_IN_STATE = GaugeSpec(

@@ -3,6 +3,7 @@
 import argparse
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from sluice_appliance.config import ApplianceConfig
 from sluice_runtime import config as settings
 
 
-def add_to(verbs: "argparse._SubParsersAction[Any]") -> None:
+def add_to(verbs: "argparse._SubParsersAction[Any]", *, wall_clock: Callable[[], float]) -> None:
     run = verbs.add_parser(
         "run",
         help="be an appliance of a fleet",
@@ -18,7 +19,7 @@ def add_to(verbs: "argparse._SubParsersAction[Any]") -> None:
         epilog="example: sluice-appliance run --config /etc/sluice/appliance.toml",
     )
     run.add_argument("--config", type=Path, required=True, metavar="FILE", help="the settings")
-    run.set_defaults(act=_run)
+    run.set_defaults(act=_run, wall_clock=wall_clock)
     check = verbs.add_parser(
         "check-config",
         help="read a configuration and say what is wrong with it",
@@ -48,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from sluice_appliance.supervisor import CannotStart, own_box
 
     try:
-        own_box(config, random.Random())
+        own_box(config, random.Random(), wall_clock=arguments.wall_clock)
     except CannotStart as error:
         return _refuse(f"{arguments.config}: {error}")
     return 0

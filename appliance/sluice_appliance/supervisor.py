@@ -9,7 +9,7 @@ import importlib.metadata
 import os
 import random
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,12 +22,17 @@ from sluice_appliance.agent.reporter import Standing, Vitals
 from sluice_appliance.agent.tally import AgentTally
 from sluice_appliance.agent.title_demand import TitleDemand
 from sluice_appliance.config import ApplianceConfig
+from sluice_appliance.fill.bookkeeper import Bookkeeper
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.progress import NOTHING_WANTED
 from sluice_appliance.fill.shaping import RateLimit
+from sluice_appliance.fill.surroundings import ServingLoad, received_bytes
 from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.fill.worker import FillSettings
 from sluice_appliance.gauges import DiskGauges, add_gauges
 from sluice_appliance.metrics import (
+    FILL_POSTPONED,
+    FILL_ROI,
     HELD_BYTES,
     STORED_BYTES,
     WANTED_BYTES,
@@ -66,11 +71,15 @@ class CannotStart(Exception):
 
 # In the store's folder, as it says what the store should hold.
 _MANIFEST_FILE = "manifest.signed"
+_ACCOUNTS_FILE = "fill-accounts.json"
 _SIGNED_KEYS_FILE = "token-keys.signed"
 _KEYS_FILE = "token-keys.json"
+_BODY_BYTES = "sluice_appliance_body_bytes_total"
 
 
-def own_box(config: ApplianceConfig, rng: random.Random) -> None:
+def own_box(
+    config: ApplianceConfig, rng: random.Random, *, wall_clock: Callable[[], float]
+) -> None:
     """Runs until SIGTERM or SIGINT. Raises CannotStart."""
     if not config.enrolment_token and not is_enrolled(config.identity):
         raise CannotStart(
@@ -90,10 +99,12 @@ def own_box(config: ApplianceConfig, rng: random.Random) -> None:
         setting = "disks" if config.disks else "store"
         raise CannotStart(f"{error} (setting '{setting}')") from None
     with store:
-        asyncio.run(_own(config, store, rng))
+        asyncio.run(_own(config, store, rng, wall_clock))
 
 
-async def _own(config: ApplianceConfig, store: Store, rng: random.Random) -> None:
+async def _own(
+    config: ApplianceConfig, store: Store, rng: random.Random, wall_clock: Callable[[], float]
+) -> None:
     counters = serving_counters(config.workers)
     if config.access_records is not None:
         try:
@@ -113,7 +124,7 @@ async def _own(config: ApplianceConfig, store: Store, rng: random.Random) -> Non
         page = PopularityPage(
             popularity, counters.row(counters.rows - 1), asyncio.get_running_loop().time, demand.add
         )
-        await _run(config, store, pool, counters, page, demand, rng)
+        await _run(config, store, pool, counters, page, demand, rng, wall_clock)
     finally:
         pool.close()
     log.info("appliance_stopped", appliance=config.appliance)
@@ -127,21 +138,32 @@ async def _run(
     popularity: PopularityPage,
     demand: TitleDemand,
     rng: random.Random,
+    wall_clock: Callable[[], float],
 ) -> None:
     own_counters = supervisor_counters()
     registry = CollectorRegistry()
     registry.register(SharedCountersCollector(counters))
     registry.register(SharedCountersCollector(own_counters))
+    fill_tally = FillTally(own_counters)
+    books = Bookkeeper(
+        config.store / _ACCOUNTS_FILE,
+        fill_tally,
+        wall_clock=wall_clock,
+        received=received_bytes,
+        sent=lambda: counters.total(index_of(counters.specs, _BODY_BYTES)),
+    )
     async with HttpSources.open_session(config.appliance) as session:
         agent = Agent(
             _agent_settings(config),
             _standing(config, pool.address.port),
             store=ThreadedStore(store),
             reader=HttpSources(session),
-            fill_tally=FillTally(own_counters),
+            fill_tally=fill_tally,
             tally=AgentTally(own_counters),
             demand=demand,
             vitals=lambda stored_bytes: _vitals(pool, counters, stored_bytes),
+            books=books,
+            load=ServingLoad(pool, counters).look,
             rng=rng,
         )
         add_gauges(
@@ -150,6 +172,8 @@ async def _run(
                 STORED_BYTES: agent.stored_bytes,
                 WANTED_BYTES: lambda: (agent.progress() or NOTHING_WANTED).wanted_bytes,
                 HELD_BYTES: lambda: (agent.progress() or NOTHING_WANTED).held_bytes,
+                FILL_ROI: agent.fill_roi,
+                FILL_POSTPONED: agent.postponed_titles,
             },
         )
         registry.register(DiskGauges(store.disks))
@@ -225,7 +249,7 @@ def _scrubber(
         ThreadedStore(store),
         AuditTally(counters),
         pace=lambda now: RateLimit(bits_per_s, now),
-        lost=agent.look_over,
+        lost=agent.objects_lost,
     )
 
 
@@ -257,9 +281,7 @@ def _vitals(pool: ServingPool, counters: SharedCounters, stored_bytes: int) -> V
         serving=pool.takes_clients(),
         stored_bytes=stored_bytes,
         cpu_fraction=psutil.cpu_percent() / 100,
-        sent_bytes_total=counters.total(
-            index_of(counters.specs, "sluice_appliance_body_bytes_total")
-        ),
+        sent_bytes_total=counters.total(index_of(counters.specs, _BODY_BYTES)),
     )
 
 
@@ -289,8 +311,7 @@ def _agent_settings(config: ApplianceConfig) -> AgentSettings:
         manifest=config.store / _MANIFEST_FILE,
         signed_token_keys=config.store / _SIGNED_KEYS_FILE,
         token_keys=config.store / _KEYS_FILE,
-        fill_concurrency=config.fill_concurrency,
-        fill_stall_s=config.fill_stall_s,
+        fill=FillSettings(concurrency=config.fill_concurrency, stall_s=config.fill_stall_s),
     )
 
 

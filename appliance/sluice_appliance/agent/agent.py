@@ -24,12 +24,14 @@ from sluice_appliance.agent.reporter import (
 from sluice_appliance.agent.tally import AgentTally
 from sluice_appliance.agent.title_demand import TitleDemand
 from sluice_appliance.agent.token_keys import TokenKeysInForce, follow_token_keys
-from sluice_appliance.fill.fetch import ReadsSources
+from sluice_appliance.fill.bookkeeper import Bookkeeper
+from sluice_appliance.fill.intake import ReadsSources
+from sluice_appliance.fill.pressure import Load
 from sluice_appliance.fill.progress import FillProgress
 from sluice_appliance.fill.reporter import FillReporter
-from sluice_appliance.fill.service import FillService
+from sluice_appliance.fill.service import BoxReport, FillService
 from sluice_appliance.fill.tally import FillTally
-from sluice_appliance.fill.worker import FillStore, FillWorker
+from sluice_appliance.fill.worker import FillSettings, FillStore, FillWorker
 from sluice_runtime.logs import get_logger
 from sluice_runtime.rpc import TlsFiles, open_channel
 
@@ -47,8 +49,7 @@ class AgentSettings:
     # Where the token keys are kept, as signed and as workers read them.
     signed_token_keys: Path
     token_keys: Path
-    fill_concurrency: int
-    fill_stall_s: float
+    fill: FillSettings
 
 
 class Agent:
@@ -65,6 +66,8 @@ class Agent:
         tally: AgentTally,
         demand: TitleDemand,
         vitals: Callable[[int], Vitals],
+        books: Bookkeeper,
+        load: Callable[[], Load],
         rng: random.Random,
     ) -> None:
         self._settings = settings
@@ -75,6 +78,8 @@ class Agent:
         self._tally = tally
         self._demand = demand
         self._vitals = vitals
+        self._books = books
+        self._load = load
         self._rng = rng
         self._worker: FillWorker | None = None
         self._heart: HeartbeatReporter | None = None
@@ -92,13 +97,20 @@ class Agent:
         """None until there is a manifest and the store has been looked over."""
         return None if self._worker is None else self._worker.progress()
 
-    def look_over(self) -> None:
-        """Objects were lost: they come again at once, where the box fills at all."""
+    def objects_lost(self) -> None:
+        """They come again at once, where the box fills at all."""
         if self._worker is not None:
-            self._worker.look_over()
+            self._worker.objects_lost()
 
     def stored_bytes(self) -> int:
         return 0 if self._worker is None else self._worker.stored_bytes()
+
+    def fill_roi(self) -> float:
+        """Bytes sent to players for each byte fetched."""
+        return self._books.accounts.roi.ratio
+
+    def postponed_titles(self) -> int:
+        return 0 if self._worker is None else self._worker.postponed_titles
 
     async def run(self) -> None:
         request = self._settings.enrolment
@@ -113,6 +125,9 @@ class Agent:
             channel,
             appliance=self._standing.appliance,
             incarnation=self._standing.incarnation,
+            box=lambda: BoxReport(
+                self._store.disks(), self._books.filled_bytes, self._books.sent_bytes
+            ),
         )
         reporter = FillReporter(service.report, progress=self.progress, tally=self._fill_tally)
         self._worker = worker = FillWorker(
@@ -120,11 +135,11 @@ class Agent:
             reader=self._reader,
             lister=service,
             tally=self._fill_tally,
-            capacity_bytes=self._standing.capacity_bytes,
-            concurrency=self._settings.fill_concurrency,
-            stall_s=self._settings.fill_stall_s,
+            books=self._books,
+            settings=self._settings.fill,
             rng=self._rng,
             on_progress=reporter.changed,
+            load=self._load,
         )
         self._heart = heart = HeartbeatReporter(
             ApplianceService(channel, self._standing),

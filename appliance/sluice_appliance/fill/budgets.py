@@ -56,6 +56,9 @@ class Allowance:
     wait: Wait = Wait.BUDGET
     # Whether titles of normal priority may come.
     is_proactive: bool = True
+    # What all may take without a dearer bill for the link. What is urgent passes it, and the plan says by
+    # how much.
+    unbilled_bytes: float = inf
 
 
 EVERYTHING = Allowance()
@@ -89,16 +92,18 @@ def allowance(
     is_stopped: bool = False,
 ) -> Allowance:
     """What may come by the policy. `link` is needed where a percentile is billed; without it nothing
-    is known of the bill, and nothing comes that could raise it. `is_stopped`: filling does not pay."""
+    is known of the bill, and only what is urgent comes. `is_stopped`: filling does not pay."""
     opening = opening_at(policy.windows, now)
     bound = _LinkBound(policy, link)
-    urgent = bound.bytes_in(URGENT_HORIZON_S)
+    urgent = bound.capped_in(URGENT_HORIZON_S)
+    horizon_s = URGENT_HORIZON_S if opening is None else opening.closes_at - now
     return Allowance(
         urgent=Budget(urgent, urgent),
         normal=Budget(0, 0) if opening is None else _opened(policy, now, opening, ledger, bound),
         flash=flash,
         wait=Wait.WINDOW if opening is None else Wait.BUDGET,
         is_proactive=not (is_stopped and policy.stop_below_unit_roi),
+        unbilled_bytes=inf if policy.billed_percentile is None else bound.bytes_in(horizon_s),
     )
 
 
@@ -122,8 +127,11 @@ class _LinkBound:
         if link is not None and policy.billed_percentile is not None:
             self._room = headroom(link, policy.billed_percentile)
 
+    def capped_in(self, for_s: float) -> float:
+        return self._rate * for_s
+
     def bytes_in(self, for_s: float) -> float:
-        capped = self._rate * for_s
+        capped = self.capped_in(for_s)
         if not self._is_billed:
             return capped
         if self._link is None:

@@ -1,18 +1,24 @@
-"""Brings one object into the store from the first source that has it right.
+"""Brings one object into the store from the sources that have it right.
 
-A source that is wrong about an object is left for that object; the next one goes on where it stood.
-When the digest of the whole does not fit, nothing of it is kept and the object begins again at byte 0.
+Where the digests of its blocks are known, pieces of it come side by side and each block is verified as it
+comes (`fetch_blocks.py`). Where they are not, it comes in order from one source at a time: a source that
+is wrong is left, and the next one goes on where it stood. When the digest of the whole does not fit,
+nothing of it is kept and the object begins again at byte 0.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Protocol, cast
 
+from sluice_appliance.fill.fetch_blocks import BlockFetch, BlockPartial
+from sluice_appliance.fill.http_answer import Answer
+from sluice_appliance.fill.intake import Intake
+from sluice_appliance.fill.purse import Purse
 from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed
 from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.store.disks import Tier
 from sluice_appliance.store.errors import BytesRefused, TooManyBytes
-from sluice_appliance.store.layout import ObjectHeader
+from sluice_appliance.store.layout import BLOCK_DIGEST_BYTES, ObjectHeader, block_count
 from sluice_runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -20,9 +26,11 @@ log = get_logger(__name__)
 # A digest that fails on bytes of several sources says nothing about the last one, which is then asked
 # for the whole object, once.
 _ATTEMPTS_PER_SOURCE = 2
+# Objects whose blocks were right and whose whole was not: their publisher's digests are of no use.
+_DISTRUSTED_MAX = 1024
 
 
-class Partial(Protocol):
+class Partial(BlockPartial, Protocol):
     """An object on its way in."""
 
     @property
@@ -36,13 +44,13 @@ class Partial(Protocol):
 class Begins(Protocol):
     """The store, as far as a fetch needs it."""
 
-    async def begin(self, header: ObjectHeader) -> Partial: ...
-
-
-class ReadsSources(Protocol):
-    """The way to the sources."""
-
-    def read(self, source: Source, wanted: ObjectHeader, offset: int) -> AsyncIterator[bytes]: ...
+    async def begin(
+        self,
+        header: ObjectHeader,
+        *,
+        tier: Tier | None = None,
+        block_digests: bytes | None = None,
+    ) -> Partial: ...
 
 
 class ObjectUnfetched(Exception):
@@ -52,85 +60,147 @@ class ObjectUnfetched(Exception):
 class Fetcher:
     """Fetches objects; one call for each object at a time."""
 
-    def __init__(
-        self, store: Begins, sources: ReadsSources, tally: FillTally, *, stall_s: float
-    ) -> None:
+    def __init__(self, store: Begins, intake: Intake, tally: FillTally) -> None:
         self._store = store
-        self._sources = sources
+        self._intake = intake
         self._tally = tally
-        self._stall_s = stall_s
+        self._distrusted: set[ObjectHeader] = set()
 
-    async def fetch(self, wanted: ObjectHeader, sources: Sequence[Source]) -> None:
-        """Returns when the object is published. Raises ObjectUnfetched, and OSError of the disk."""
-        for source in sources:
-            if await self._fetch_from(source, wanted):
-                return
+    async def fetch(
+        self,
+        wanted: ObjectHeader,
+        sources: Sequence[Source],
+        *,
+        tier: Tier | None = None,
+        block_digests: bytes | None = None,
+        purse: Purse | None = None,
+    ) -> bool:
+        """Whether the object is published; if not, the purse is empty, and what came of it is kept.
+        Raises ObjectUnfetched, and OSError of the disk."""
+        purse = purse or Purse()
+        usable = [source for source in sources if not self._intake.is_left(source)]
+        if block_digests is not None and self._are_of_use(block_digests, wanted):
+            published = await self._by_blocks(wanted, usable, tier, block_digests, purse)
+        else:
+            published = await self._in_order(wanted, usable, tier, purse)
+        if published or purse.is_empty:
+            return published
         self._tally.object_unfetched()
-        raise ObjectUnfetched(f"{wanted.key}: none of {len(sources)} sources had it right")
+        raise ObjectUnfetched(f"{wanted.key}: none of {len(usable)} sources had it right")
 
-    async def _fetch_from(self, source: Source, wanted: ObjectHeader) -> bool:
-        for _ in range(_ATTEMPTS_PER_SOURCE):
-            published = await self._attempt(wanted, source)
-            if published is not None:
-                return published
+    def _are_of_use(self, digests: bytes, wanted: ObjectHeader) -> bool:
+        expected = block_count(wanted.size_bytes) * BLOCK_DIGEST_BYTES
+        return len(digests) == expected and wanted not in self._distrusted
+
+    # --- with digests of blocks -------------------------------------------------------------------
+
+    async def _by_blocks(
+        self,
+        wanted: ObjectHeader,
+        sources: Sequence[Source],
+        tier: Tier | None,
+        digests: bytes,
+        purse: Purse,
+    ) -> bool:
+        partial = await self._store.begin(wanted, tier=tier, block_digests=digests)
+        try:
+            fetch = BlockFetch(self._intake, partial, wanted, sources, purse)
+            await fetch.run()
+            if partial.missing():
+                return False
+            await partial.publish()
+        except BytesRefused as error:
+            await partial.discard()
+            self._distrust(wanted, str(error))
+            return False
+        finally:
+            partial.close()
+        self._tally.object_fetched(fetch.most_from(sources))
+        return True
+
+    def _distrust(self, wanted: ObjectHeader, why: str) -> None:
+        """Every block was what the publisher said, and the whole is not: no source is at fault."""
+        self._tally.object_restarted()
+        log.error("fill_blocks_distrusted", key=wanted.key, reason=why)
+        while len(self._distrusted) >= _DISTRUSTED_MAX:
+            self._distrusted.pop()
+        self._distrusted.add(wanted)
+
+    # --- without ----------------------------------------------------------------------------------
+
+    async def _in_order(
+        self, wanted: ObjectHeader, sources: Sequence[Source], tier: Tier | None, purse: Purse
+    ) -> bool:
+        for source in sources:
+            for _ in range(_ATTEMPTS_PER_SOURCE):
+                published = await self._attempt(wanted, source, tier, purse)
+                if published or purse.is_empty:
+                    return bool(published)
+                if published is not None:
+                    break
         return False
 
-    async def _attempt(self, wanted: ObjectHeader, source: Source) -> bool | None:
+    async def _attempt(
+        self, wanted: ObjectHeader, source: Source, tier: Tier | None, purse: Purse
+    ) -> bool | None:
         """Whether the object is published; None when it is to begin again from this source."""
-        partial = await self._store.begin(wanted)
+        partial = await self._store.begin(wanted, tier=tier)
         offset = partial.received_bytes
+        missing_bytes = wanted.size_bytes - offset
+        purse.is_whole = purse.left_bytes >= missing_bytes
         try:
-            await self._receive(partial, wanted, source)
+            await self._receive(partial, wanted, source, purse)
+            missing_bytes = wanted.size_bytes - partial.received_bytes
+            if missing_bytes:
+                return False
             await partial.publish()
         except SourceFailed as error:
+            missing_bytes = wanted.size_bytes - partial.received_bytes
             if error.fault is FaultKind.OVERLONG and partial.received_bytes > offset:
                 await partial.discard()
-            self._blame(source, wanted, error.fault, str(error))
+                missing_bytes = wanted.size_bytes
+            self._intake.blame(source, wanted, error)
             return False
         except BytesRefused as error:
             await partial.discard()
+            missing_bytes = wanted.size_bytes
             if offset == 0:
-                self._blame(source, wanted, FaultKind.DIGEST_MISMATCH, str(error))
+                self._intake.blame(
+                    source, wanted, SourceFailed(FaultKind.DIGEST_MISMATCH, str(error))
+                )
                 return False
             self._tally.object_restarted()
             log.warning("fill_restarted", key=wanted.key, source=source.source_id, offset=offset)
             return None
         finally:
             partial.close()
+            purse.ensure(missing_bytes)
         self._tally.object_fetched(source.kind)
         return True
 
-    async def _receive(self, partial: Partial, wanted: ObjectHeader, source: Source) -> None:
-        if partial.received_bytes == wanted.size_bytes:
-            return
-        stream = self._sources.read(source, wanted, partial.received_bytes)
-        async with aclosing(cast(AsyncGenerator[bytes, None], stream)) as chunks:
-            while (chunk := await self._next(chunks)) is not None:
-                try:
-                    await partial.write(chunk)
-                except TooManyBytes as error:
-                    raise SourceFailed(FaultKind.OVERLONG, str(error)) from None
-                self._tally.bytes_fetched(source.kind, len(chunk))
-        if partial.received_bytes < wanted.size_bytes:
-            raise SourceFailed(
-                FaultKind.TRUNCATED,
-                f"ended after {partial.received_bytes} of {wanted.size_bytes} bytes",
+    async def _receive(
+        self, partial: Partial, wanted: ObjectHeader, source: Source, purse: Purse
+    ) -> None:
+        """All that is missing, asked for again where a pause cut it."""
+        etag: str | None = None
+
+        def heed(answer: Answer) -> None:
+            nonlocal etag
+            etag = answer.etag
+
+        while partial.received_bytes < wanted.size_bytes and not purse.is_empty:
+            stream = self._intake.read(
+                source,
+                wanted,
+                partial.received_bytes,
+                wanted.size_bytes,
+                purse,
+                etag=etag,
+                on_answer=heed,
             )
-
-    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        try:
-            async with asyncio.timeout(self._stall_s):
-                return await anext(chunks, None)
-        except TimeoutError:
-            raise SourceFailed(FaultKind.STALLED, f"no byte for {self._stall_s} s") from None
-
-    def _blame(self, source: Source, wanted: ObjectHeader, fault: FaultKind, why: str) -> None:
-        self._tally.source_failed(source, fault)
-        log.warning(
-            "fill_source_failed",
-            key=wanted.key,
-            source=source.source_id,
-            kind=source.kind.value,
-            fault=fault.value,
-            reason=why,
-        )
+            async with aclosing(cast(AsyncGenerator[bytes, None], stream)) as chunks:
+                async for chunk in chunks:
+                    try:
+                        await partial.write(chunk)
+                    except TooManyBytes as error:
+                        raise SourceFailed(FaultKind.OVERLONG, str(error)) from None

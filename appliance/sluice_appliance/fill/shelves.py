@@ -7,27 +7,12 @@ disk too full for an object, all together would have less than n of it left.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple
 
+from sluice_appliance.store.disks import DiskContents, DiskState, Tier
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 
-
-class Tier(Enum):
-    """What kind of disk; the label of metrics. The fastest first."""
-
-    SSD = "ssd"
-    HDD = "hdd"
-
-
-class DiskState(Enum):
-    """Whether a disk may be used."""
-
-    IN_USE = "in_use"
-    # It is read; it takes and loses nothing.
-    READ_ONLY = "read_only"
-    # What it held counts as gone.
-    FAILED = "failed"
+__all__ = ["DiskContent", "DiskState", "Partial", "Shelf", "Tier", "content_of", "shelve"]
 
 
 class Partial(NamedTuple):
@@ -58,6 +43,17 @@ class Shelf:
     partial: Mapping[ObjectKey, Partial] = field(default_factory=dict)
     # Served from disks that take nothing: it needs no room and cannot be let go.
     fixed: Mapping[ObjectKey, ObjectHeader] = field(default_factory=dict)
+
+
+def content_of(disk: DiskContents) -> DiskContent:
+    """A disk as the store tells of it."""
+    return DiskContent(
+        disk.status.tier,
+        disk.status.capacity_bytes,
+        disk.held,
+        {header.key: Partial(header, arrived) for header, arrived in disk.partial.items()},
+        disk.status.state,
+    )
 
 
 def shelve(disks: Iterable[DiskContent], *, largest_bytes: int) -> tuple[Shelf, ...]:

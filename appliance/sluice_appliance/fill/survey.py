@@ -1,4 +1,8 @@
-"""What is held of each title, and what is held that nobody wants: one look over the shelves."""
+"""What is held of each title, and what is held that nobody wants: one look over the shelves.
+
+Cost: for 10,000 objects in 1,000 titles 1.6 ms, and 4.4 ms where the headers that are held are equal to the
+wanted ones and not the same (`tests/simulation/costs.py`, beside other load).
+"""
 
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sluice_appliance.fill.manifest import Refusal
+from sluice_appliance.fill.pressure import Signal
 from sluice_appliance.fill.sources import FaultKind, Source, SourceKind
+from sluice_appliance.store.disks import Tier
 from sluice_runtime.counters import SharedCounters, index_of
 
 # Pairs of source and fault between two reports; what exceeds it is reported under OTHER.
@@ -18,12 +20,17 @@ class FillTally:
     def __init__(self, counters: SharedCounters) -> None:
         self._counters = counters
         self._row = counters.row(0)
+        # Found once: chunks are counted as they come.
+        self._cells: dict[tuple[str, ...], int] = {}
         self._faults: Counter[tuple[str, FaultKind]] = Counter()
+        # Bytes fetched since the start.
+        self.filled_bytes = 0
 
     def object_fetched(self, kind: SourceKind) -> None:
         self._add("sluice_appliance_fill_objects_total", source=kind.value)
 
     def bytes_fetched(self, kind: SourceKind, count: int) -> None:
+        self.filled_bytes += count
         self._add("sluice_appliance_fill_bytes_total", count, source=kind.value)
 
     def source_failed(self, source: Source, fault: FaultKind) -> None:
@@ -33,6 +40,21 @@ class FillTally:
             source=source.kind.value,
         )
         self._note(source.source_id, fault, 1)
+
+    def source_left(self) -> None:
+        self._add("sluice_appliance_fill_sources_left_total")
+
+    def object_moved(self, target: Tier) -> None:
+        self._add("sluice_appliance_fill_moves_total", to=target.value)
+
+    def paused(self, signal: Signal) -> None:
+        self._add("sluice_appliance_fill_pauses_total", signal=signal.value)
+
+    def over_bill(self, size_bytes: int) -> None:
+        self._add("sluice_appliance_fill_over_bill_bytes_total", size_bytes)
+
+    def accounts_lost(self) -> None:
+        self._add("sluice_appliance_fill_accounts_lost_total")
 
     def object_restarted(self) -> None:
         self._add("sluice_appliance_fill_restarts_total")
@@ -72,4 +94,8 @@ class FillTally:
         self._faults[pair] += count
 
     def _add(self, name: str, count: int = 1, **labels: str) -> None:
-        self._row[index_of(self._counters.specs, name, **labels)] += count
+        cell = self._cells.get((name, *labels.values()))
+        if cell is None:
+            cell = index_of(self._counters.specs, name, **labels)
+            self._cells[name, *labels.values()] = cell
+        self._row[cell] += count

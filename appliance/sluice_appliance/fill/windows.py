@@ -7,7 +7,7 @@ window of 24 hours leaves no gap in either. Of an hour that comes twice the firs
 An opening is the time from where a window begins to where the next begins or none is left; it is what
 the budget of a window is for. Two windows that overlap are two openings, one after the other.
 
-Cost: about 15 us to place a window on the days around `now`.
+Cost: 46 us to place a window on the days around `now` (`tests/simulation/costs.py`, beside other load).
 """
 
 from collections.abc import Iterator, Sequence
@@ -86,7 +86,7 @@ def _times(windows: Sequence[FillWindow], now: float, days_ahead: int) -> list[t
 
 def _times_of(window: FillWindow, now: float, days_ahead: int) -> Iterator[tuple[float, float]]:
     today = datetime.fromtimestamp(now, window.zone).replace(
-        hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0
+        hour=0, minute=0, second=0, microsecond=0, tzinfo=None
     )
     for days in range(-1, days_ahead + 1):
         day = today + timedelta(days=days)
@@ -106,8 +106,6 @@ def _instant(wall: datetime, zone: tzinfo) -> float:
         return late
     before = _offset(early, zone)
     for _ in range(_BISECTIONS):
-        if late - early <= 1:
-            break
         middle = (early + late) // 2
         early, late = (middle, late) if _offset(middle, zone) == before else (early, middle)
     return late

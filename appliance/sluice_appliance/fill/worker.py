@@ -1,54 +1,72 @@
 """Keeps the store at what the manifest says, round after round.
 
-A round looks at what is held, plans, lets go, then fetches a few objects at a time. A new manifest ends
-the round that is under way (what it had of an object stays, and is gone on with) and starts the next.
-A round that could not do all it wanted is done again after a wait that doubles up to a bound; one
-that could is looked over again from time to time, so that what was lost by hand comes back.
+A round looks at what is held, plans by the manifest's policy, lets go, moves what leaves flash, has a few
+objects at a time fetched, and moves to flash what belongs there. A new manifest, a window that opens or
+closes, a disk that fails begin the next round at once: what the new plan names goes on, the rest stops
+where it stands. A round that could not do all it wanted is done again after a wait that doubles up to
+a bound; one that could is looked over again from time to time, so that what was lost comes back.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
-from sluice_appliance.fill.fetch import Begins, Fetcher, ObjectUnfetched, ReadsSources
+from sluice_appliance.fill.bookkeeper import Bookkeeper
+from sluice_appliance.fill.crew import Crew, Outcome
+from sluice_appliance.fill.fetch import Begins, Fetcher, ObjectUnfetched
+from sluice_appliance.fill.intake import Intake, ReadsSources
+from sluice_appliance.fill.lookout import Lookout
 from sluice_appliance.fill.manifest import Manifest
-from sluice_appliance.fill.plan import Fetch, FillPlan, plan_fill
+from sluice_appliance.fill.pace import Pace
+from sluice_appliance.fill.plan import Fetch, FillPlan, Move, plan_fill
+from sluice_appliance.fill.policy import NO_LIMITS, FillPolicy, Priority
+from sluice_appliance.fill.pressure import Load
 from sluice_appliance.fill.progress import FillProgress, measure
-from sluice_appliance.fill.shelves import Shelf, Tier
-from sluice_appliance.fill.sources import Source
+from sluice_appliance.fill.purse import Purse
+from sluice_appliance.fill.reputation import Reputation
+from sluice_appliance.fill.shelves import content_of, shelve
+from sluice_appliance.fill.source_book import (
+    ListsSources,
+    Name,
+    SourceBook,
+    SourcesNotDue,
+    SourcesUnknown,
+)
 from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.store.disks import DiskContents, DiskState, DiskStatus, Tier
+from sluice_appliance.store.errors import StoreError
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 from sluice_runtime.lifecycle import Backoff
 from sluice_runtime.logs import get_logger
 
 log = get_logger(__name__)
 
-# A peer, a few other sites, the origin: more would only delay the wait that follows.
-SOURCES_MAX = 8
 _RETRY = Backoff(initial_s=1.0, longest_s=30.0)
 _LOOK_OVER_S = 60.0
+# While it fetches: demand, budgets and the link's slots move on.
+_PLAN_ANEW_S = 300.0
 
 
 class FillStore(Begins, Protocol):
     """The store, as far as a fill needs it. Each method may raise OSError."""
 
-    async def inventory(self) -> dict[ObjectKey, ObjectHeader]: ...
-    async def delete(self, key: ObjectKey) -> None: ...
+    async def contents(self) -> tuple[DiskContents, ...]: ...
+    def disks(self) -> tuple[DiskStatus, ...]: ...
+    async def move(self, key: ObjectKey, to: Tier) -> bool: ...
+    async def delete(self, key: ObjectKey, tier: Tier | None = None) -> None: ...
     async def keep_partials_of(self, wanted: Collection[ObjectHeader]) -> None: ...
 
 
-class SourcesUnknown(Exception):
-    """The control plane cannot be asked now."""
+@dataclass(frozen=True, slots=True)
+class FillSettings:
+    """From the configuration."""
 
-
-class ListsSources(Protocol):
-    """The control plane, as far as a fetch needs it."""
-
-    async def list_sources(self, title: str, version: str) -> Sequence[Source]:
-        """Best first. Raises SourcesUnknown."""
-        ...
+    concurrency: int
+    stall_s: float
 
 
 class FillWorker:
@@ -61,33 +79,61 @@ class FillWorker:
         reader: ReadsSources,
         lister: ListsSources,
         tally: FillTally,
-        capacity_bytes: int,
-        concurrency: int,
-        stall_s: float,
+        books: Bookkeeper,
+        settings: FillSettings,
         rng: random.Random,
         on_progress: Callable[[], None],
+        load: Callable[[], Load] | None = None,
     ) -> None:
         self._store = store
-        self._fetcher = Fetcher(store, reader, tally, stall_s=stall_s)
-        self._lister = lister
         self._tally = tally
-        self._capacity_bytes = capacity_bytes
-        self._concurrency = concurrency
+        self._books = books
         self._rng = rng
         self._on_progress = on_progress
+        self._pace = Pace()
+        intake = Intake(reader, tally, Reputation(), self._pace, stall_s=settings.stall_s)
+        self._fetcher = Fetcher(store, intake, tally)
+        self._sources = SourceBook(lister)
+        self._crew = Crew(
+            self._fetch, self._purse, self._is_urgent, concurrency=settings.concurrency
+        )
+        self._lookout = Lookout(
+            books,
+            self._pace,
+            tally,
+            standing=self._standing,
+            outdated=self._plan_anew,
+            is_busy=lambda: not self._crew.is_idle,
+            load=load,
+            renew_slot=self._renew_slot,
+        )
         self._manifest: Manifest | None = None
-        self._wanted_anew = asyncio.Event()
+        self._priorities: Mapping[Name, Priority] = {}
+        self._outdated = asyncio.Event()
         self._held: dict[ObjectKey, ObjectHeader] | None = None
-        self._last_sources: dict[str, Sequence[Source]] = {}
+        self._slot_left_bytes = inf
+        self._failures = 0
+        self._flash_bytes = 0
+        self.postponed_titles = 0
+
+    @property
+    def policy(self) -> FillPolicy:
+        """That of the manifest in force."""
+        return NO_LIMITS if self._manifest is None else self._manifest.policy
 
     def want(self, manifest: Manifest) -> None:
         """From now on this is what the store should hold."""
         self._manifest = manifest
-        self._wanted_anew.set()
+        self._priorities = {
+            (title.title, title.version): title.priority for title in manifest.titles
+        }
+        self._pace.change_rate(manifest.policy.rate_bits_per_s_max)
+        self._failures = 0
+        self._plan_anew()
 
-    def look_over(self) -> None:
-        """What is held has changed by itself: plans anew at once."""
-        self._wanted_anew.set()
+    def objects_lost(self) -> None:
+        """Something is held no more: it is planned for at once."""
+        self._plan_anew()
 
     def progress(self) -> FillProgress | None:
         """None until there is a manifest and the store has been looked over."""
@@ -100,108 +146,214 @@ class FillWorker:
         return sum(header.size_bytes for header in (self._held or {}).values())
 
     async def run(self) -> None:
-        failures = 0
+        await self._books.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._crew.run())
+                group.create_task(self._lookout.run())
+                group.create_task(self._rounds())
+        finally:
+            await self._books.save()
+
+    # --- rounds -----------------------------------------------------------------------------------
+
+    async def _rounds(self) -> None:
         while True:
-            complete = await self._round_unless_wanted_anew()
-            failures = 0 if complete else failures + 1
-            wait_s = _LOOK_OVER_S if complete else _RETRY.delay_s(failures)
+            self._outdated.clear()
+            wait_s = await self._round_unless_outdated()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s * self._rng.uniform(0.75, 1.0)):
-                    await self._wanted_anew.wait()
-                    failures = 0
+                    await self._outdated.wait()
 
-    async def _round_unless_wanted_anew(self) -> bool:
-        """Whether all that there is room for is held."""
-        self._wanted_anew.clear()
+    async def _round_unless_outdated(self) -> float:
+        """How long to wait for the next one."""
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self._round(self._manifest))
-            change = group.create_task(self._wanted_anew.wait())
+            change = group.create_task(self._outdated.wait())
             await asyncio.wait([work, change], return_when=asyncio.FIRST_COMPLETED)
             work.cancel()
             change.cancel()
-        return not work.cancelled() and work.result()
+        return 0.0 if work.cancelled() else work.result()
 
-    async def _round(self, manifest: Manifest | None) -> bool:
+    async def _round(self, manifest: Manifest | None) -> float:
         try:
-            self._held = held = await self._store.inventory()
+            taken = self._crew.taken()
+            contents = await self._look_over()
             if manifest is None:
-                return True
-            plan = plan_fill(manifest.titles, [Shelf(Tier.SSD, self._capacity_bytes, held)])
-            self._say(manifest, plan)
-            self._forget_sources(plan)
-            await self._let_go(plan, held)
+                return _LOOK_OVER_S
+            plan = self._plan(manifest, contents)
+            await self._let_go(plan, contents)
+            await self._move(plan.demote)
             self._on_progress()
+            self._crew.order(plan.fetch, taken)
+            if not await self._fetched():
+                return 0.0
+            await self._move(plan.promote)
         except OSError as error:
             self._disk_failed(error)
-            return False
-        return await self._fetch_all(plan.fetch, held)
+            return self._retry_s()
+        return self._wait_s(self._crew.outcome)
 
-    async def _let_go(self, plan: FillPlan, held: dict[ObjectKey, ObjectHeader]) -> None:
-        await self._store.keep_partials_of(plan.awaited)
+    async def _look_over(self) -> tuple[DiskContents, ...]:
+        contents = await self._store.contents()
+        self._held = {key: header for disk in contents for key, header in disk.held.items()}
+        return contents
+
+    def _plan(self, manifest: Manifest, contents: Sequence[DiskContents]) -> FillPlan:
+        sizes = [wanted.size_bytes for title in manifest.titles for wanted in title.objects]
+        shelves = shelve(map(content_of, contents), largest_bytes=max(sizes, default=0))
+        self._flash_bytes = sum(
+            disk.status.capacity_bytes
+            for disk in contents
+            if disk.status.tier is Tier.SSD and disk.status.state is DiskState.IN_USE
+        )
+        may = self._books.may(manifest.policy, flash_capacity_bytes=self._flash_bytes)
+        plan = plan_fill(manifest.titles, shelves, may) if shelves else _NOTHING
+        self._sources.want({(fetch.title, fetch.version) for fetch in plan.fetch})
+        self._renew_slot()
+        self.postponed_titles = len(plan.postponed)
+        _tell(manifest, plan)
+        return plan
+
+    async def _let_go(self, plan: FillPlan, contents: Sequence[DiskContents]) -> None:
+        await self._crew.keep_only(plan.fetch)
+        await self._store.keep_partials_of(frozenset(plan.awaited))
         for eviction in plan.evict:
-            await self._store.delete(eviction.key)
-            del held[eviction.key]
+            await self._store.delete(eviction.key, eviction.tier)
             self._tally.object_evicted()
-            log.info("object_evicted", key=eviction.key)
+            log.info("object_evicted", key=eviction.key, tier=eviction.tier.value)
+            others = [disk for disk in contents if disk.status.tier is not eviction.tier]
+            if self._held is not None and not any(eviction.key in disk.held for disk in others):
+                self._held.pop(eviction.key, None)
 
-    async def _fetch_all(
-        self, fetches: Sequence[Fetch], held: dict[ObjectKey, ObjectHeader]
-    ) -> bool:
-        """A few at a time, begun in order."""
-        left = iter(fetches)
-        async with asyncio.TaskGroup() as group:
-            hands = [
-                group.create_task(self._fetch_some(left, held))
-                for _ in range(min(self._concurrency, len(fetches)))
-            ]
-        return all(hand.result() for hand in hands)
-
-    async def _fetch_some(self, left: Iterator[Fetch], held: dict[ObjectKey, ObjectHeader]) -> bool:
-        complete = True
-        for fetch in left:
+    async def _move(self, moves: Sequence[Move]) -> None:
+        for move in moves:
+            await self._pace.turn()
             try:
-                await self._fetcher.fetch(fetch.wanted, await self._sources(fetch))
-            except (ObjectUnfetched, SourcesUnknown) as error:
-                log.warning("object_unfetched", key=fetch.wanted.key, reason=str(error))
-                complete = False
-            except OSError as error:
-                self._disk_failed(error)
-                complete = False
-            else:
-                held[fetch.wanted.key] = fetch.wanted
-                log.info(
-                    "object_published", key=fetch.wanted.key, size_bytes=fetch.wanted.size_bytes
-                )
-                self._on_progress()
-        return complete
+                moved = await self._store.move(move.header.key, move.target)
+            except StoreError as error:
+                log.error("object_unmoved", key=move.header.key, reason=str(error))
+                continue
+            if moved:
+                self._tally.object_moved(move.target)
+                if move.target is Tier.SSD:
+                    self._books.wrote_flash(move.header.size_bytes)
 
-    async def _sources(self, fetch: Fetch) -> Sequence[Source]:
-        """The control plane's answer; while it cannot be asked, its last one."""
-        name = f"{fetch.title}/{fetch.version}"
+    async def _fetched(self) -> bool:
+        """Whether all that was ordered was tried, before it is time for another plan."""
+        opening = self._books.opening(self.policy)
+        left_s = inf if opening is None else opening.closes_at - self._books.wall()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.05, min(_PLAN_ANEW_S, left_s))):
+                await self._crew.until_idle()
+        return self._crew.is_idle
+
+    def _wait_s(self, outcome: Outcome) -> float:
+        if outcome.failed:
+            return self._retry_s()
+        self._failures = 0
+        return min(_LOOK_OVER_S, outcome.wait_s)
+
+    def _retry_s(self) -> float:
+        self._failures += 1
+        return _RETRY.delay_s(self._failures)
+
+    # --- one fetch --------------------------------------------------------------------------------
+
+    async def _fetch(self, fetch: Fetch, purse: Purse, outcome: Outcome) -> None:
+        wanted = fetch.wanted
         try:
-            sources = await self._lister.list_sources(fetch.title, fetch.version)
-        except SourcesUnknown:
-            if name not in self._last_sources:
-                raise
+            sources, found = await self._sources.look_up(fetch.title, fetch.version)
+            published = await self._fetcher.fetch(
+                wanted,
+                sources,
+                tier=fetch.tier,
+                block_digests=found.block_digests.get(wanted.key),
+                purse=purse,
+            )
+        except SourcesNotDue as error:
+            outcome.wait_s = min(outcome.wait_s, error.in_s)
+        except (ObjectUnfetched, SourcesUnknown) as error:
+            log.warning("object_unfetched", key=wanted.key, reason=str(error))
+            outcome.failed += 1
+        except OSError as error:
+            self._disk_failed(error)
+            outcome.failed += 1
         else:
-            self._last_sources[name] = sources[:SOURCES_MAX]
-        return self._last_sources[name]
+            if published:
+                if self._held is not None:
+                    self._held[wanted.key] = wanted
+                log.info("object_published", key=wanted.key, size_bytes=wanted.size_bytes)
+                self._on_progress()
 
-    def _forget_sources(self, plan: FillPlan) -> None:
-        wanted = {f"{fetch.title}/{fetch.version}" for fetch in plan.fetch}
-        self._last_sources = {k: v for k, v in self._last_sources.items() if k in wanted}
+    def _priority(self, fetch: Fetch) -> Priority:
+        return self._priorities.get((fetch.title, fetch.version), Priority.NORMAL)
+
+    def _is_urgent(self, fetch: Fetch) -> bool:
+        return self._priority(fetch) is Priority.EMERGENCY
+
+    def _purse(self, fetch: Fetch) -> Purse:
+        priority = self._priority(fetch)
+        is_flash = fetch.tier is Tier.SSD
+
+        def took(size_bytes: int) -> None:
+            self._books.took(size_bytes, self.policy, priority, flash=is_flash)
+            if priority is not Priority.EMERGENCY:
+                self._slot_left_bytes -= size_bytes
+                self._heed_slot()
+            elif self._slot_left_bytes <= 0:
+                self._tally.over_bill(size_bytes)
+
+        def may_give(size_bytes: float) -> bool:
+            may = self._books.may(self.policy, flash_capacity_bytes=self._flash_bytes)
+            left = may.urgent.left_bytes
+            if priority is not Priority.EMERGENCY:
+                left = min(left, may.normal.left_bytes)
+            if is_flash:
+                left = min(left, may.flash.left_bytes)
+            return left - self._crew.promised_bytes() >= size_bytes
+
+        return Purse(
+            fetch.take_bytes,
+            took,
+            waits=priority is not Priority.EMERGENCY,
+            may_give=may_give,
+        )
+
+    # --- what changes by itself -------------------------------------------------------------------
+
+    def _plan_anew(self) -> None:
+        self._outdated.set()
+
+    def _standing(self) -> object:
+        states = tuple((disk.name, disk.state) for disk in self._store.disks())
+        return self._books.opening(self.policy), self._books.is_stopped(self.policy), states
+
+    def _renew_slot(self) -> None:
+        self._slot_left_bytes = self._books.slot_left(self.policy)
+        self._heed_slot()
+
+    def _heed_slot(self) -> None:
+        """What could wait does, while the link's five minutes have as much as is paid for."""
+        self._pace.hold(self._slot_left_bytes <= 0)
 
     def _disk_failed(self, error: OSError) -> None:
         self._tally.disk_failed()
         log.error("store_failed", error=error.strerror or str(error), errno=error.errno)
 
-    def _say(self, manifest: Manifest, plan: FillPlan) -> None:
-        if plan.fetch or plan.evict or plan.without_room:
-            log.info(
-                "fill_planned",
-                manifest_revision=manifest.revision,
-                fetch_objects=len(plan.fetch),
-                fetch_bytes=sum(fetch.wanted.size_bytes for fetch in plan.fetch),
-                evict_objects=len(plan.evict),
-                titles_without_room=len(plan.without_room),
-            )
+
+_NOTHING = FillPlan((), (), (), (), (), (), 0, ())
+
+
+def _tell(manifest: Manifest, plan: FillPlan) -> None:
+    if plan.fetch or plan.evict or plan.without_room or plan.postponed:
+        log.info(
+            "fill_planned",
+            manifest_revision=manifest.revision,
+            fetch_objects=len(plan.fetch),
+            fetch_bytes=sum(fetch.take_bytes for fetch in plan.fetch),
+            evict_objects=len(plan.evict),
+            move_objects=len(plan.demote) + len(plan.promote),
+            titles_postponed=len(plan.postponed),
+            titles_without_room=len(plan.without_room),
+        )

@@ -77,6 +77,11 @@ class DiskJobs:
         return len(self._queued) + len(self._running)
 
     @property
+    def waiting(self) -> int:
+        """Jobs that no thread has taken yet."""
+        return len(self._queued)
+
+    @property
     def idle(self) -> int:
         """Threads with nothing to do."""
         return JOBS_AT_ONCE - len(self._running)

@@ -38,9 +38,16 @@ _TABLE_DESCRIPTORS = 32_768
 
 
 def _raise_descriptor_limit() -> int:
-    """The most descriptors that the system allows, and a table for as many: a table that grows while
-    threads run holds everyone up for some 10 ms (the kernel waits for an RCU grace period)."""
+    """The most descriptors that the system allows, who may raise that limit does, and a table for as many:
+    a table that grows while threads run holds everyone up for some 10 ms (the kernel waits for an RCU
+    grace period)."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = _TABLE_DESCRIPTORS
+    elif hard < _TABLE_DESCRIPTORS:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, _TABLE_DESCRIPTORS))
+            hard = _TABLE_DESCRIPTORS
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with suppress(OSError):
         os.close(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, min(hard, _TABLE_DESCRIPTORS) - 1))

@@ -73,6 +73,11 @@ class ReadAhead:
         """How many reads and openings wait or run."""
         return self._jobs.depth
 
+    @property
+    def waiting(self) -> int:
+        """How many of them no thread has taken yet."""
+        return self._jobs.waiting
+
     def reach(self, source: Source, offset: int, end: int, now: float) -> int:
         """Up to where the body may be sent from `offset`, `end` at most; `offset` itself where a disk
         must be read first. Begins to read what follows."""

@@ -66,8 +66,10 @@ TLS_RESUMED = 82
 TIMEOUT_DISK = 83
 FAULTS = 84
 TOKEN_KEYS_REFUSED = 85
+LOOP_LATE_US = 86
+DISK_QUEUE = 87
 
-CELLS = 86
+CELLS = 88
 
 # Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
 # read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.

@@ -224,8 +224,11 @@ class Worker:
 
     async def _tick(self) -> None:
         while True:
+            due_at = self.clock() + TICK_S
             await asyncio.sleep(TICK_S)
             self.now = self.clock()
+            self.row[tally.LOOP_LATE_US] += max(0, int((self.now - due_at) * 1e6))
+            self.row[tally.DISK_QUEUE] += self.cold_reads.ahead.waiting
             self.crowded = is_crowded(len(self._clients), self.limits)
             self._renew_keys()
             self._renew_tails()

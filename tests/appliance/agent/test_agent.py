@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import time
 
 from appliance.agent.scripted_control_plane import Authority, Script, serving
 from appliance.deadline import until
@@ -17,8 +18,11 @@ from sluice_appliance.agent.enrolment import EnrolmentRequest
 from sluice_appliance.agent.reporter import Standing, Vitals
 from sluice_appliance.agent.tally import AgentTally
 from sluice_appliance.agent.title_demand import TitleDemand
+from sluice_appliance.fill.bookkeeper import Bookkeeper
 from sluice_appliance.fill.http_source import HttpSources
+from sluice_appliance.fill.pressure import Load
 from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.fill.worker import FillSettings
 from sluice_appliance.metrics import supervisor_counters
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
@@ -54,6 +58,7 @@ class Place:
     def _agent(
         self, store: Store, reader: HttpSources, ports: tuple[int, int], token: str
     ) -> Agent:
+        tally = FillTally(self.counters)
         return Agent(
             AgentSettings(
                 enrolment=EnrolmentRequest(
@@ -67,13 +72,14 @@ class Place:
                 manifest=self.root / "manifest.signed",
                 signed_token_keys=self.root / "token-keys.signed",
                 token_keys=self.root / "token-keys.json",
-                fill_concurrency=2,
-                fill_stall_s=1.0,
+                fill=FillSettings(concurrency=2, stall_s=1.0),
             ),
             Standing("appliances/a-1", "life-1", "127.0.0.9", "", 8081, False, "0.1.0", 1 << 30),
             store=ThreadedStore(store),
             reader=reader,
-            fill_tally=FillTally(self.counters),
+            fill_tally=tally,
+            books=Bookkeeper(self.root / "accounts.json", tally, wall_clock=time, sent=lambda: 7),
+            load=Load,
             tally=AgentTally(self.counters),
             demand=TitleDemand(),
             vitals=lambda stored_bytes: Vitals(True, stored_bytes, 0.25, 7),
@@ -112,6 +118,8 @@ def test_a_box_enrols_beats_fills_and_reports(tmp_path: Path) -> None:
     asyncio.run(story())
     report = place.script.last_report()
     assert (report.appliance, report.incarnation) == ("appliances/a-1", "life-1")
+    assert [disk.state for disk in report.disks] == [fill_pb2.DISK_STATE_IN_USE]
+    assert (report.filled_bytes_total, report.offloaded_bytes_total) == (len(BODY), 7)
     assert (report.manifest_revision, report.held_objects, report.held_bytes) == (4, 1, len(BODY))
     beat = place.script.heartbeats[-1]
     assert [beat.sequence for beat in place.script.heartbeats[:3]] == [1, 2, 3]

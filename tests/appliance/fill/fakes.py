@@ -3,44 +3,108 @@
 import asyncio
 import errno
 import hashlib
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from sluice_appliance.fill.fetch import Partial
-from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed
-from sluice_appliance.fill.worker import SourcesUnknown
+from sluice_appliance.fill.http_answer import Answer
+from sluice_appliance.fill.source_book import SourcesUnknown
+from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed, TitleSources
+from sluice_appliance.store.assembly import Assembly, Span
+from sluice_appliance.store.disks import DiskContents, DiskState, DiskStatus, Tier
 from sluice_appliance.store.errors import DigestMismatch, Incomplete, TooManyBytes
-from sluice_appliance.store.layout import ObjectHeader, ObjectKey
+from sluice_appliance.store.layout import BLOCK_BYTES, ObjectHeader, ObjectKey
+
+
+class FakeDisk:
+    """One disk of a FakeStore."""
+
+    def __init__(self, name: str, tier: Tier, capacity_bytes: int) -> None:
+        self.name = name
+        self.tier = tier
+        self.capacity_bytes = capacity_bytes
+        self.state = DiskState.IN_USE
+        self.objects: dict[ObjectKey, ObjectHeader] = {}
+
+    def status(self) -> DiskStatus:
+        stored_bytes = sum(header.size_bytes for header in self.objects.values())
+        return DiskStatus(
+            self.name, self.tier, self.state, "", self.capacity_bytes, stored_bytes, 0
+        )
 
 
 class FakeStore:
     """Passes the contract of `test_store_contract`. `failing` makes every change raise OSError."""
 
-    def __init__(self) -> None:
-        self.objects: dict[ObjectKey, ObjectHeader] = {}
-        self.partials: dict[ObjectHeader, bytearray] = {}
+    def __init__(self, *disks: FakeDisk) -> None:
+        self.all_disks = disks or (FakeDisk("ssd", Tier.SSD, 1 << 30),)
+        self.partials: dict[ObjectHeader, tuple[FakeDisk, bytearray, Assembly]] = {}
         self.failing = False
         self.open_partials = 0
         self.most_open_partials = 0
 
-    async def inventory(self) -> dict[ObjectKey, ObjectHeader]:
-        return dict(self.objects)
+    @property
+    def objects(self) -> dict[ObjectKey, ObjectHeader]:
+        """Those of the first disk."""
+        return self.all_disks[0].objects
 
-    async def begin(self, header: ObjectHeader) -> Partial:
+    async def contents(self) -> tuple[DiskContents, ...]:
+        return tuple(
+            DiskContents(
+                disk.status(),
+                dict(disk.objects) if disk.state is not DiskState.FAILED else {},
+                {
+                    header: assembly.received_bytes
+                    for header, (where, _, assembly) in self.partials.items()
+                    if where is disk and disk.state is not DiskState.FAILED
+                },
+            )
+            for disk in self.all_disks
+        )
+
+    def disks(self) -> tuple[DiskStatus, ...]:
+        return tuple(disk.status() for disk in self.all_disks)
+
+    async def begin(
+        self, header: ObjectHeader, *, tier: Tier | None = None, block_digests: bytes | None = None
+    ) -> Partial:
         self.check()
+        disk = self._disk_for(tier)
         self.open_partials += 1
         self.most_open_partials = max(self.most_open_partials, self.open_partials)
+        if header not in self.partials:
+            assembly = Assembly(header.size_bytes, block_digests)
+            self.partials[header] = disk, bytearray(header.size_bytes), assembly
         return _FakePartial(self, header)
 
-    async def delete(self, key: ObjectKey) -> None:
+    async def move(self, key: ObjectKey, to: Tier) -> bool:
         self.check()
-        self.objects.pop(key, None)
+        holders = [disk for disk in self.all_disks if key in disk.objects]
+        if not holders:
+            return False
+        header = holders[0].objects[key]
+        for disk in holders:
+            del disk.objects[key]
+        self._disk_for(to).objects[key] = header
+        return True
+
+    async def delete(self, key: ObjectKey, tier: Tier | None = None) -> None:
+        self.check()
+        for disk in self.all_disks:
+            if tier in (None, disk.tier):
+                disk.objects.pop(key, None)
 
     async def keep_partials_of(self, wanted: Collection[ObjectHeader]) -> None:
-        self.partials = {header: body for header, body in self.partials.items() if header in wanted}
+        self.partials = {header: at for header, at in self.partials.items() if header in wanted}
 
     def check(self) -> None:
         if self.failing:
             raise OSError(errno.EIO, "the test's disk fails")
+
+    def _disk_for(self, tier: Tier | None) -> FakeDisk:
+        for disk in self.all_disks:
+            if tier in (None, disk.tier) and disk.state is DiskState.IN_USE:
+                return disk
+        raise OSError(errno.ENOSPC, "no disk is in use")
 
 
 class _FakePartial:
@@ -48,26 +112,41 @@ class _FakePartial:
         self._store = store
         self._header = header
         self._open = True
-        self._body = store.partials.setdefault(header, bytearray())
+        self._disk, self._body, self._assembly = store.partials[header]
 
     @property
     def received_bytes(self) -> int:
-        return len(self._body)
+        return self._assembly.received_bytes
+
+    def missing(self) -> tuple[Span, ...]:
+        return self._assembly.missing()
 
     async def write(self, chunk: bytes) -> None:
+        await self.write_at(self.received_bytes, chunk)
+
+    async def write_at(self, offset: int, data: bytes) -> None:
         self._store.check()
-        if len(self._body) + len(chunk) > self._header.size_bytes:
+        if offset + len(data) > self._header.size_bytes:
             raise TooManyBytes(self._header.key)
-        self._body.extend(chunk)
+        self._body[offset : offset + len(data)] = data
+        while data:
+            block = offset // BLOCK_BYTES
+            piece, data = (
+                data[: (block + 1) * BLOCK_BYTES - offset],
+                data[(block + 1) * BLOCK_BYTES - offset :],
+            )
+            self._assembly.check_order(block, offset)
+            self._assembly.take(block, offset, piece)
+            offset += len(piece)
 
     async def publish(self) -> None:
         self._store.check()
-        if len(self._body) < self._header.size_bytes:
+        if self.missing():
             raise Incomplete(self._header.key)
         if hashlib.sha256(self._body).digest() != self._header.sha256:
             raise DigestMismatch(self._header.key)
         del self._store.partials[self._header]
-        self._store.objects[self._header.key] = self._header
+        self._disk.objects[self._header.key] = self._header
 
     async def discard(self) -> None:
         self._store.partials.pop(self._header, None)
@@ -87,15 +166,24 @@ class FakeSources:
         self.down: set[str] = set()
         self.read_from: list[tuple[str, str, int]] = []
 
-    async def read(self, source: Source, wanted: ObjectHeader, offset: int) -> AsyncIterator[bytes]:
-        self.read_from.append((source.source_id, wanted.key, offset))
+    async def read(
+        self,
+        source: Source,
+        wanted: ObjectHeader,
+        start: int,
+        end: int | None = None,
+        *,
+        etag: str | None = None,
+        on_answer: Callable[[Answer], None] | None = None,
+    ) -> AsyncIterator[bytes]:
+        self.read_from.append((source.source_id, wanted.key, start))
         if source.source_id in self.down:
             raise SourceFailed(FaultKind.UNAVAILABLE, "down")
         body = self.bodies[wanted.key]
         step = max(1, len(body) // 10)
-        for start in range(offset, len(body), step):
+        for at in range(start, len(body) if end is None else end, step):
             await asyncio.sleep(self.piece_s)
-            yield body[start : start + step]
+            yield body[at : min(at + step, end or len(body))]
 
 
 class FakeControlPlane:
@@ -103,11 +191,12 @@ class FakeControlPlane:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = sources
+        self.block_digests: dict[ObjectKey, bytes] = {}
         self.gone = False
         self.asked = 0
 
-    async def list_sources(self, title: str, version: str) -> Sequence[Source]:
+    async def list_sources(self, title: str, version: str) -> TitleSources:
         self.asked += 1
         if self.gone:
             raise SourcesUnknown("gone")
-        return self.sources
+        return TitleSources(self.sources, self.block_digests)

@@ -19,7 +19,7 @@ FAULTS = {
     "absent": "unavailable",
     "broken": "unavailable",
     "elsewhere": "unavailable",
-    "shifted": "unavailable",
+    "shifted": "wrong_range",
 }
 
 

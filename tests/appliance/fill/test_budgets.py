@@ -55,15 +55,25 @@ def test_a_rate_brings_what_it_can_until_the_window_closes() -> None:
     assert may.urgent.left_bytes == 86_400 * 1000
 
 
-def test_a_billed_link_of_which_nothing_is_known_takes_nothing() -> None:
+def test_a_billed_link_of_which_nothing_is_known_takes_what_is_urgent_alone() -> None:
     may = allowance(FillPolicy(billed_percentile=95), NOON)
-    assert may.normal.left_bytes == may.urgent.left_bytes == 0
+    assert may.normal.left_bytes == may.unbilled_bytes == 0
+    assert may.urgent == NO_LIMIT
+    assert allowance(NO_LIMITS, NOON).unbilled_bytes == inf
+
+
+def test_what_is_urgent_passes_the_bill_but_not_the_rate() -> None:
+    policy = FillPolicy((NIGHT,), rate_bits_per_s_max=8, billed_percentile=95)
+    link = LinkMonth(8640, [0] * 2000, [200] * 432 + [100] * 1548 + [40] * 20)
+    assert allowance(policy, NOON, link=link).urgent == Budget(86_400, 86_400)
+    assert allowance(policy, NOON, link=link).unbilled_bytes == 288 * 50
+    assert allowance(policy, THREE, link=link).unbilled_bytes == 36 * 50
 
 
 def test_a_billed_link_takes_what_others_have_paid_for() -> None:
     link = LinkMonth(8640, [0] * 2000, [200] * 432 + [100] * 1548 + [40] * 20)
     may = allowance(FillPolicy((NIGHT,), billed_percentile=95), THREE, link=link)
-    assert may.normal == Budget(36 * 60, 48 * 60)
+    assert may.normal == Budget(36 * 50, 48 * 50)
 
 
 def test_flash_takes_its_share_of_a_day() -> None:

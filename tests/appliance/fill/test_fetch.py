@@ -12,6 +12,9 @@ from appliance.fill.signing import wanted_of
 
 from sluice_appliance.fill.fetch import Fetcher, ObjectUnfetched
 from sluice_appliance.fill.http_source import HttpSources
+from sluice_appliance.fill.intake import Intake
+from sluice_appliance.fill.pace import Pace
+from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.sources import FaultKind, Source, SourceKind
 from sluice_appliance.fill.tally import FAULT_PAIRS_MAX, FillTally
 from sluice_appliance.metrics import supervisor_counters
@@ -34,6 +37,7 @@ class Bench:
         self.source = ScriptedSource({KEY: body})
         self.counters = supervisor_counters()
         self.tally = FillTally(self.counters)
+        self.reputation = Reputation()
 
     def fetch(self, *ways: str, stall_s: float = 0.3) -> None:
         asyncio.run(self._fetch(ways, stall_s))
@@ -41,9 +45,10 @@ class Bench:
     async def _fetch(self, ways: Sequence[str], stall_s: float) -> None:
         with Store.open(self.root) as store:
             async with self.source.serving(), HttpSources.open_session() as session:
-                fetcher = Fetcher(
-                    ThreadedStore(store), HttpSources(session), self.tally, stall_s=stall_s
+                intake = Intake(
+                    HttpSources(session), self.tally, self.reputation, Pace(), stall_s=stall_s
                 )
+                fetcher = Fetcher(ThreadedStore(store), intake, self.tally)
                 await fetcher.fetch(
                     self.wanted,
                     [

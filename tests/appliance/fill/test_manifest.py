@@ -120,6 +120,23 @@ def test_a_policy_is_read_with_its_windows_and_nothing_for_no_limit() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "priority"),
+    [
+        (fill_pb2.FILL_PRIORITY_UNSPECIFIED, Priority.NORMAL),
+        (fill_pb2.FILL_PRIORITY_NORMAL, Priority.NORMAL),
+        (fill_pb2.FILL_PRIORITY_NEW_RELEASE, Priority.NEW_RELEASE),
+        (fill_pb2.FILL_PRIORITY_EMERGENCY, Priority.EMERGENCY),
+    ],
+)
+def test_a_titles_priority_is_read(
+    said: fill_pb2.FillPriority.ValueType, priority: Priority
+) -> None:
+    urgent = message(7, {"film": [b"abc"]})
+    urgent.titles[0].priority = said
+    assert opened(signed(urgent)).titles[0].priority is priority
+
+
 def test_a_priority_that_is_newer_than_this_box_is_as_normal() -> None:
     newer = message(7, {"film": [b"abc"]})
     newer.titles[0].MergeFromString(b"\x30\x63")
@@ -149,10 +166,18 @@ def test_a_manifest_with_an_impossible_policy_is_refused(wrong: dict[str, Any]) 
     assert refusal(signed(bad)) is Refusal.MALFORMED
 
 
-def test_a_manifest_with_a_demand_that_is_no_number_is_refused() -> None:
+@pytest.mark.parametrize("demand", [float("nan"), float("inf"), -0.5])
+def test_a_manifest_with_a_demand_that_nobody_can_have_is_refused(demand: float) -> None:
     bad = message(7, {"film": [b"abc"]})
-    bad.titles[0].demand_bytes_per_s = float("nan")
+    bad.titles[0].demand_bytes_per_s = demand
     assert refusal(signed(bad)) is Refusal.MALFORMED
+
+
+def test_a_long_name_of_a_time_zone_is_told_in_short() -> None:
+    bad = message(7, {"film": [b"abc"]})
+    bad.policy.windows.add(duration_minutes=1, time_zone="x" * 5000)
+    with pytest.raises(ManifestRefused, match=r"'x{64}' is not known here"):
+        opened(signed(bad))
 
 
 @given(st.binary(max_size=200))

@@ -208,6 +208,15 @@ def test_only_an_emergency_comes_while_the_window_is_closed() -> None:
     assert waits(plan) == {"news": Wait.WINDOW, "film": Wait.WINDOW}
 
 
+def test_an_emergency_passes_the_links_bill_and_the_plan_says_by_how_much() -> None:
+    titles = [title("film", 10), title("fix", 30, priority=Priority.EMERGENCY)]
+    plan = planned(titles, shelf(100), may=Allowance(unbilled_bytes=25))
+    assert (fetched(plan), plan.over_bill_bytes) == (["fix/v1/0.mp4"], 5)
+    assert waits(plan) == {"film": Wait.BUDGET}
+    plan = planned(titles, shelf(100), may=Allowance(unbilled_bytes=40))
+    assert (len(plan.fetch), plan.over_bill_bytes) == (2, 0)
+
+
 def test_emergencies_come_before_new_releases_and_those_before_the_rest() -> None:
     titles = [title("film", 10), title("news", 10, priority=Priority.NEW_RELEASE)]
     titles.append(title("fix", 10, priority=Priority.EMERGENCY))
@@ -265,6 +274,50 @@ def test_what_flash_may_not_take_today_goes_to_a_slow_disk() -> None:
     assert waits(alone) == {"hot": Wait.FLASH}
 
 
+def test_what_has_begun_to_come_goes_on_where_it_began() -> None:
+    hot = title("hot", 10, demand=1)
+    slow = Shelf(Tier.HDD, 100, {}, {hot.objects[0].key: Partial(hot.objects[0], 4)})
+    plan = planned([hot], shelf(100), slow)
+    assert [(fetch.tier, fetch.take_bytes) for fetch in plan.fetch] == [(Tier.HDD, 6)]
+
+
+def test_flash_is_not_emptied_for_what_a_slow_disk_serves_meanwhile() -> None:
+    hot, without_room = title("hot", 20, demand=1), title("without-room", 20, 20)
+    shelves = (shelf(30, without_room.objects[:1]), shelf(20, hot.objects, Tier.HDD))
+    plan = planned([hot, without_room], *shelves)
+    assert (plan.promote, plan.evict) == ((), ())
+
+
+def test_what_a_disk_that_shrank_let_go_is_not_moved_too() -> None:
+    film = title("film", 10, demand=1)
+    plan = planned([film], shelf(10), shelf(0, film.objects, Tier.HDD))
+    assert evicted(plan) == ["film/v1/0.mp4"]
+    assert plan.promote == ()
+
+
+def test_nothing_goes_for_a_part_of_a_season_whose_rest_has_no_room_yet() -> None:
+    # The season's place is taken by what waits for flash to be written again.
+    hot, season = title("hot", 60, demand=1), title("season", 30, 50)
+    without_room = title("without-room", 20, 10)
+    slow = shelf(100, [*hot.objects, without_room.objects[0]], Tier.HDD)
+    may = Allowance(normal=Budget(35, 35), flash=Budget(0, 60))
+    plan = planned([hot, season, without_room], shelf(60), slow, may=may)
+    assert (plan.fetch, plan.evict) == ((), ())
+    assert waits(plan) == {"season": Wait.ROOM}
+
+
+def test_the_rest_of_a_title_comes_to_the_disks_that_hold_most_of_it() -> None:
+    hot = title("hot", 10, 20, demand=1)
+    plan = planned([hot], shelf(100), shelf(100, hot.objects[1:], Tier.HDD))
+    assert [fetch.tier for fetch in plan.fetch] == [Tier.HDD]
+    assert plan.promote == ()
+
+
+def test_a_title_that_nobody_asks_for_goes_to_flash_where_slow_disks_have_no_room() -> None:
+    plan = planned([title("old", 10)], shelf(10), shelf(5, tier=Tier.HDD))
+    assert [fetch.tier for fetch in plan.fetch] == [Tier.SSD]
+
+
 def test_of_an_object_on_two_tiers_the_slower_copy_is_let_go() -> None:
     film = title("film", 10)
     plan = planned([film], shelf(100, film.objects), shelf(100, film.objects, Tier.HDD))
@@ -301,6 +354,7 @@ ALLOWANCES = st.builds(
     urgent=BUDGETS | st.just(Budget()),
     normal=BUDGETS | st.just(Budget()),
     flash=BUDGETS | st.just(Budget()),
+    unbilled_bytes=st.integers(0, 120) | st.just(inf),
     is_proactive=st.booleans(),
 )
 TITLES = st.lists(
@@ -416,6 +470,9 @@ def test_a_plan_fits_its_window_and_its_budgets(
     assert sum(size for _, _, size in takes) <= may.urgent.left_bytes
     normal = sum(size for urgent, _, size in takes if urgent is not Priority.EMERGENCY)
     assert normal <= may.normal.left_bytes
+    urgent = sum(size for urgent, _, size in takes if urgent is Priority.EMERGENCY)
+    assert plan.over_bill_bytes == max(0, urgent - may.unbilled_bytes)
+    assert normal <= max(0, may.unbilled_bytes - urgent)
     flash = sum(size for _, tier, size in takes if tier is Tier.SSD)
     assert flash + promoted <= may.flash.left_bytes
     if not may.is_proactive:

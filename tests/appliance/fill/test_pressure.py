@@ -31,6 +31,11 @@ def test_a_busy_box_below_its_bounds_goes_on_filling() -> None:
     assert not pressure.is_paused
 
 
+def test_at_its_bounds_and_not_above_them_a_box_goes_on_filling() -> None:
+    at = Load(TUNING.disk_queue, TUNING.shed, TUNING.loop_lag_s, TUNING.cpu)
+    assert Pressure().look(at, 0.0) is None
+
+
 def test_fill_goes_on_once_all_was_calm_for_the_length_of_a_pause() -> None:
     pressure = Pressure()
     pressure.look(Load(shed=3), 0.0)

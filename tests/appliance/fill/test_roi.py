@@ -31,6 +31,11 @@ def test_a_box_that_brings_less_than_it_fetches_stops_after_two_days() -> None:
     assert days(OLD, 3, filled=100, offloaded=90).is_stopped
 
 
+def test_a_box_that_brings_as_much_as_it_fetches_goes_on() -> None:
+    roi = days(OLD, 20, filled=100, offloaded=100)
+    assert (roi.ratio, roi.is_stopped) == (1, False)
+
+
 def test_a_young_box_is_not_judged() -> None:
     young = FillRoi(began_at=0.0, at=0.0)
     assert not days(young, 29, filled=100, offloaded=0).is_stopped

@@ -22,6 +22,18 @@ def test_a_pause_earns_no_more_than_a_short_burst() -> None:
     assert limit.next_send_at(1000, 1000.0) == pytest.approx(1001.0 - BURST_S)
 
 
+def test_a_piece_that_a_pause_has_paid_for_is_followed_at_once() -> None:
+    assert RateLimit(8_000, 0.0).next_send_at(1, 1000.0) == 1000.0
+
+
+def test_a_new_cap_after_none_or_after_a_pause_begins_without_a_burst() -> None:
+    limit = RateLimit(None, 0.0)
+    limit.change(8_000, 10.0)
+    assert limit.next_send_at(1000, 10.0) == pytest.approx(11.0)
+    limit.change(16_000, 100.0)
+    assert limit.next_send_at(2000, 100.0) == pytest.approx(101.0)
+
+
 def test_a_new_cap_holds_at_once_for_what_is_owed_too() -> None:
     limit = RateLimit(8_000, 0.0)
     limit.next_send_at(1000, 0.0)

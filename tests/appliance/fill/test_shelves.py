@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_appliance.fill.plan import plan_fill
-from sluice_appliance.fill.shelves import DiskContent, DiskState, Partial, Shelf, Tier, shelve
+from sluice_appliance.fill.shelves import DiskContent, Partial, Shelf, content_of, shelve
+from sluice_appliance.store.disks import DiskContents, DiskState, DiskStatus, Tier
 from sluice_appliance.store.layout import ObjectHeader
 
 FILM = holding(title("film", 10))
@@ -36,6 +37,12 @@ def test_a_disk_that_is_only_read_serves_what_it_holds_and_has_no_room() -> None
     assert shelve([disk(DiskState.READ_ONLY)], largest_bytes=10) == (
         Shelf(Tier.SSD, 0, {}, {}, FILM),
     )
+
+
+def test_a_disk_is_planned_with_as_the_store_tells_of_it() -> None:
+    status = DiskStatus("/srv/a", Tier.HDD, DiskState.READ_ONLY, "EROFS", 100, 14, 1)
+    told = content_of(DiskContents(status, FILM, {PART.header: PART.arrived_bytes}))
+    assert told == disk(DiskState.READ_ONLY, Tier.HDD)
 
 
 @given(

@@ -75,6 +75,19 @@ def test_a_window_gains_the_hour_that_comes_twice() -> None:
     assert opening == Opening(at("2026-10-24T23:00"), at("2026-10-25T04:00"))
 
 
+def test_of_an_hour_that_comes_twice_the_first_is_meant() -> None:
+    begins = opening_at([window("02:30", 2, zone="Europe/Madrid")], at("2026-10-25T01:45"))
+    assert begins == Opening(at("2026-10-25T00:30"), at("2026-10-25T03:30"))
+    ends = opening_at([window("00:30", 2, zone="Europe/Madrid")], at("2026-10-25T00:00"))
+    assert ends == Opening(at("2026-10-24T22:30"), at("2026-10-25T00:30"))
+
+
+def test_a_window_that_begins_in_a_day_leapt_over_begins_when_clocks_leap() -> None:
+    # Samoa had no 30 December in 2011: midnight of the 31st followed on that of the 30th.
+    leapt = opening_at([window("13:00", 20, zone="Pacific/Apia")], at("2011-12-30T10:30"))
+    assert leapt == Opening(at("2011-12-30T10:00"), at("2011-12-30T19:00"))
+
+
 def test_where_two_windows_overlap_the_second_begins_a_new_opening() -> None:
     both = [window("00:00", 6), window("03:00", 6)]
     assert opening_at(both, at("2026-11-23T01:00")) == Opening(

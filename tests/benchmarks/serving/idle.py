@@ -50,7 +50,8 @@ class Line:
 
 
 def main() -> int:
-    parser = telling.parser(__doc__, "--peers sluice,nginx --idle 5000", seconds=2)
+    # Five runs of more would outlast what Sluice allows the idle where 20,000 descriptors are all there are.
+    parser = telling.parser(__doc__, "--peers sluice,nginx --idle 5000", seconds=1)
     parser.set_defaults(peers=["sluice", "nginx"])
     parser.add_argument("--idle", type=int, default=IDLE, help=f"connections (default: {IDLE:,})")
     arguments = parser.parse_args()

@@ -30,7 +30,7 @@ from sluice_appliance.serving.tokens.uri import (
 from sluice_appliance.serving.tokens.uri_signing import open_jwt
 
 # Twice as many are kept: two generations, of which the older goes when the younger is full. A viewer
-# has one token for hours, and a worker at most 16,000 connections.
+# has one token for hours, and a worker at most 24,000 connections.
 GENERATION_TOKENS_MAX = 16_384
 # A player asks for range after range of a few files. Beyond it all are forgotten: each costs a few
 # microseconds to find again, and is a KiB at most.

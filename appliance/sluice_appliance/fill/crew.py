@@ -1,0 +1,123 @@
+"""The fetches that are under way: a few at a time, begun in the plan's order, kept to each new plan.
+
+A new plan ends what it does not name and goes on with what it does: a fetch of hours is not begun anew
+because something else was planned.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from sluice_appliance.fill.plan import Fetch
+from sluice_appliance.fill.purse import Purse
+from sluice_appliance.store.layout import ObjectHeader
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the fetches since they were ordered."""
+
+    failed: int = 0
+    # When the first of those that had to wait may be tried again.
+    wait_s: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    purse: Purse
+    task: asyncio.Task[None]
+
+
+class Crew:
+    """`fetch` returns whether it was done, raises nothing, and says in the outcome what went wrong."""
+
+    def __init__(
+        self,
+        fetch: Callable[[Fetch, Purse, Outcome], Awaitable[None]],
+        purse: Callable[[Fetch], Purse],
+        is_urgent: Callable[[Fetch], bool],
+        *,
+        concurrency: int,
+    ) -> None:
+        self._fetch = fetch
+        self._purse = purse
+        self._is_urgent = is_urgent
+        self._concurrency = concurrency
+        self._group = asyncio.TaskGroup()
+        self._jobs: dict[ObjectHeader, _Job] = {}
+        self._left: deque[Fetch] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.outcome = Outcome()
+
+    async def run(self) -> None:
+        """Until cancelled; `order` may be called meanwhile."""
+        async with self._group:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._left.clear()
+
+    @property
+    def is_idle(self) -> bool:
+        return self._idle.is_set()
+
+    def taken(self) -> Mapping[ObjectHeader, int]:
+        """What each fetch has taken so far: a plan that is made from now on knows of so much."""
+        return {wanted: job.purse.taken_bytes for wanted, job in self._jobs.items()}
+
+    def promised_bytes(self) -> float:
+        """What all purses together may still take."""
+        return sum(max(0.0, job.purse.left_bytes) for job in self._jobs.values())
+
+    async def keep_only(self, fetches: Sequence[Fetch]) -> None:
+        """Ends all others, and the last of these where urgent ones would have to wait for them; returns
+        when they have let go of their files."""
+        self._left.clear()
+        kept = {fetch.wanted for fetch in self._kept(fetches)}
+        ended = [job.task for wanted, job in self._jobs.items() if wanted not in kept]
+        for task in ended:
+            task.cancel()
+        if ended:
+            await asyncio.wait(ended)
+
+    def _kept(self, fetches: Sequence[Fetch]) -> Sequence[Fetch]:
+        running = [fetch for fetch in fetches if fetch.wanted in self._jobs]
+        waiting = [
+            fetch for fetch in fetches if self._is_urgent(fetch) and fetch.wanted not in self._jobs
+        ]
+        patient = [fetch for fetch in running if not self._is_urgent(fetch)]
+        room = max(0, self._concurrency - (len(running) - len(patient)) - len(waiting))
+        return [fetch for fetch in running if self._is_urgent(fetch)] + patient[:room]
+
+    def order(self, fetches: Sequence[Fetch], taken: Mapping[ObjectHeader, int]) -> None:
+        """From now on these, in order; `taken`: as it was before they were planned."""
+        self.outcome = Outcome()
+        for fetch in fetches:
+            if (job := self._jobs.get(fetch.wanted)) is not None:
+                job.purse.fill(fetch.take_bytes, taken.get(fetch.wanted, 0))
+        self._left = deque(fetch for fetch in fetches if fetch.wanted not in self._jobs)
+        self._begin_more()
+
+    async def until_idle(self) -> None:
+        await self._idle.wait()
+
+    def _begin_more(self) -> None:
+        while self._left and len(self._jobs) < self._concurrency:
+            fetch = self._left.popleft()
+            purse = self._purse(fetch)
+            task = self._group.create_task(self._work(fetch, purse))
+            self._jobs[fetch.wanted] = _Job(purse, task)
+        if self._jobs:
+            self._idle.clear()
+        else:
+            self._idle.set()
+
+    async def _work(self, fetch: Fetch, purse: Purse) -> None:
+        try:
+            await self._fetch(fetch, purse, self.outcome)
+        finally:
+            del self._jobs[fetch.wanted]
+            self._begin_more()

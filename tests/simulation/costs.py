@@ -1,0 +1,70 @@
+"""What single decisions of the fill plan cost: prints microseconds, each the least of some rounds.
+
+    python tests/simulation/costs.py
+
+Of a box that wants and holds 10,000 objects in 1,000 titles: with the headers that are held the very ones that are wanted, and
+equal but read anew, as on a box whose manifest and files are decoded apart.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from simulation.catalog import Catalog
+
+from sluice_appliance.fill.percentile import SLOTS_OF_DAY, LinkMonth, headroom
+from sluice_appliance.fill.plan import plan_fill
+from sluice_appliance.fill.shelves import Shelf, Tier
+from sluice_appliance.fill.survey import survey
+from sluice_appliance.fill.windows import FillWindow, opening_at
+from sluice_appliance.object_key import ObjectKey
+from sluice_appliance.store.layout import ObjectHeader
+
+_ROUNDS = 15
+_MONTH = 31 * SLOTS_OF_DAY
+_NOW = 1_774_000_000.0
+
+
+def _us(act: Callable[[], object], times: int = 1) -> float:
+    took = []
+    for _ in range(_ROUNDS):
+        began = time.process_time()
+        for _ in range(times):
+            act()
+        took.append(time.process_time() - began)
+    return min(took) / times * 1e6
+
+
+def _read_anew(header: ObjectHeader) -> ObjectHeader:
+    key = ObjectKey("".join(list(header.key)))
+    return replace(header, key=key, sha256=bytes(bytearray(header.sha256)))
+
+
+def main() -> None:
+    titles = Catalog(1000, random.Random(1)).wanted()
+    headers = [header for title in titles for header in title.objects]
+    known = {header.key: header for header in headers}
+    anew = {header.key: header for header in map(_read_anew, headers)}
+    for name, held in (("identical", known), ("equal", anew), ("none", {})):
+        shelves = [Shelf(Tier.SSD, 10**14, held)]
+        print(f"survey, held {name:12} {_us(partial(survey, titles, shelves)):10.1f}")
+        print(f"plan, held {name:12}   {_us(partial(plan_fill, titles, shelves)):10.1f}")
+    night = [FillWindow(120, 240, zone=ZoneInfo("Europe/Madrid"))]
+    print(f"opening_at, one window      {_us(partial(opening_at, night, _NOW), 200):10.1f}")
+    rng = random.Random(1)
+    others = [rng.randrange(10**9) for _ in range(_MONTH)]
+    for day in (1, 15, 31):
+        seen = others[: day * SLOTS_OF_DAY]
+        link = LinkMonth(_MONTH, [0] * len(seen), seen, others)
+        print(f"headroom, day {day:2}            {_us(partial(headroom, link, 95)):10.1f}")
+
+
+if __name__ == "__main__":
+    main()
