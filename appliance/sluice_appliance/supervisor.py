@@ -29,16 +29,16 @@ from sluice_appliance.fill.shaping import RateLimit
 from sluice_appliance.fill.surroundings import ServingLoad, received_bytes
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.fill.worker import FillSettings
-from sluice_appliance.gauges import DiskGauges, add_gauges
-from sluice_appliance.metrics import (
+from sluice_appliance.gauges import (
     FILL_POSTPONED,
     FILL_ROI,
     HELD_BYTES,
     STORED_BYTES,
     WANTED_BYTES,
-    serving_counters,
-    supervisor_counters,
+    DiskGauges,
+    add_gauges,
 )
+from sluice_appliance.metrics import serving_counters, supervisor_counters
 from sluice_appliance.serving.errors import AddressRefused, TlsFilesRefused
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.orders import obey
