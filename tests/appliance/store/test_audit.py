@@ -1,6 +1,7 @@
 """The audit finds what disks lose, takes it out of service, keeps it, and lets it come again."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sluice_appliance.object_key import parse_key
 from sluice_appliance.store.checking import Finding, Verdict
 from sluice_appliance.store.disks import DiskSpec, DiskState
 from sluice_appliance.store.error_window import ERRORS_MAX, WINDOW_S, ErrorWindow
-from sluice_appliance.store.layout import object_path
+from sluice_appliance.store.layout import ObjectHeader, object_name, object_path
 from sluice_appliance.store.quarantine import BYTES_MAX, FILES_MAX, has_room
 from sluice_appliance.store.reading import open_object
 from sluice_appliance.store.scrubbing import Scrubber
@@ -68,6 +69,35 @@ def test_a_file_of_version_1_is_checked_whole_and_written_anew_with_digests_of_i
             "lock",
             "probe",
         ]
+
+
+def test_what_replaces_an_old_file_while_it_is_written_anew_stays(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        put_version_1(tmp_path, KEYS[0])
+        [disk] = store.disks()
+        steps = store.audit(disk.name, resume=False)
+        while not (tmp_path / "upgrade").exists():
+            next(steps)
+        put(store, KEYS[0], b"new")
+        findings = [step for step in steps if isinstance(step, Finding)]
+        assert verdicts(findings) == [Verdict.GONE]
+        header = store.held(KEYS[0])
+        assert header is not None
+        assert header.size_bytes == 3
+
+
+def test_what_was_being_written_anew_at_a_power_cut_is_no_longer_there_after_it(
+    tmp_path: Path,
+) -> None:
+    with Store.open(tmp_path) as store:
+        put_version_1(tmp_path, KEYS[0])
+        [disk] = store.disks()
+        steps = store.audit(disk.name)
+        while not (tmp_path / "upgrade").exists():
+            next(steps)
+    with Store.open(tmp_path) as store:
+        assert not (tmp_path / "upgrade").exists()
+        assert store.held(KEYS[0]) is not None
 
 
 def test_a_file_of_version_1_stays_what_it_is_where_there_is_no_room_for_it_twice(
@@ -197,14 +227,23 @@ def test_an_object_that_cannot_be_read_hides_no_other_from_who_looks_over_the_di
     tmp_path: Path,
 ) -> None:
     with Store.open(tmp_path) as store:
-        path = put(store, KEYS[0], b"small")
-        for key in KEYS[1:]:
+        for key in KEYS:
             put(store, key, b"small")
-        path.unlink()
-        path.symlink_to(path)  # ELOOP, as near to EIO as a folder comes
-        assert {header.key for header in store.scan()} == set(KEYS[1:])
-        # And no audit trips over what is no file.
-        assert verdicts(audited(store)) == 5 * [Verdict.SOUND]
+        [member] = store._members
+        first = next(store.scan()).key
+        bad, read = object_name(first), member.read
+
+        def read_but_one(name: str) -> ObjectHeader | None:
+            if name == bad:
+                raise OSError(errno.EIO, "the test's disk has a bad sector")
+            return read(name)
+
+        member.read = read_but_one  # type: ignore[method-assign]
+        for _ in range(2 * ERRORS_MAX):
+            assert {header.key for header in store.scan()} == set(KEYS) - {first}
+        [disk] = store.disks()
+        assert (disk.state, disk.errors_of_late) == (DiskState.IN_USE, 1)
+        assert disk.errors == 2 * ERRORS_MAX
 
 
 # --- the scrubber ---------------------------------------------------------------------------------

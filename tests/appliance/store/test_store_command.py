@@ -147,6 +147,16 @@ def test_rebuild_brings_files_home_whatever_they_are_called(tmp_path: Path) -> N
     assert [path.name for path in lost.iterdir()] == ["noise"]
 
 
+def test_rebuild_lets_no_stray_file_replace_what_is_held(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        stray = put(store, KEYS[0], b"stray").rename(tmp_path / "objects" / "stray")
+        put(store, KEYS[0], b"held!")
+        for _ in store.rebuild(str(tmp_path)):
+            pass
+        assert b"held!" in Path(store.path_of(KEYS[0])).read_bytes()
+        assert stray.exists()
+
+
 def test_a_store_that_is_owned_is_not_rebuilt_and_a_folder_that_is_none_is_said_so(
     tmp_path: Path,
 ) -> None:
