@@ -107,8 +107,9 @@ def test_a_gateway_that_starts_without_the_control_plane_signs_on_and_guards_its
         gateway.until_healthy()
         control_plane.say_signing_keys(message(("first", KEY, 0)))
         heard(gateway)
-        (kept,) = config.parent.glob("**/signing-keys")
-        until("the keys are kept", kept.exists, gateway)
+        (kept,) = until(
+            "the keys are kept", lambda: list(config.parent.glob("**/signing-keys")), gateway
+        )
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     control_plane.stop()
     with running(config) as gateway:

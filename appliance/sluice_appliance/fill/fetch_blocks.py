@@ -77,6 +77,9 @@ class BlockFetch:
                 group.create_task(self._stream())
         if self._failure is not None:
             raise self._failure
+        if not self._purse.is_whole and self._purse.left_bytes < BLOCK_BYTES:
+            # Too little for one more block is nothing.
+            self._purse.left_bytes = 0
 
     async def _stream(self) -> None:
         while self._failure is None and not self._purse.is_empty:
@@ -132,7 +135,10 @@ class BlockFetch:
             if answer.is_whole:
                 self._rangeless.add(source.source_id)
             if answer.etag is not None:
-                self._etags.setdefault(source.source_id, answer.etag)
+                first = self._etags.setdefault(source.source_id, answer.etag)
+                # Streams that asked side by side knew no tag yet.
+                if answer.etag != first:
+                    raise SourceFailed(FaultKind.CHANGED, f"it is {first} and {answer.etag}")
 
         stream = self._intake.read(
             source,

@@ -20,6 +20,14 @@ from sluice_runtime.logs import get_logger
 log = get_logger(__name__)
 
 
+# A limit that is noticed so late says that this box was held up, not that the source was silent.
+_HELD_UP = 1.2
+
+
+class _HeldUp(Exception):
+    """Ask again; nobody is at fault."""
+
+
 class ReadsSources(Protocol):
     """The way to the sources."""
 
@@ -65,7 +73,7 @@ class Intake:
         on_answer: Callable[[Answer], None] | None = None,
     ) -> AsyncIterator[bytes]:
         """Bytes `start` up to before `end`. Ends before them, with nobody at fault, where the purse is
-        empty or a pause was long: go on from there. Raises SourceFailed."""
+        empty, a pause was long or the box was held up: go on from there. Raises SourceFailed."""
         await self._pace.turn(waits=purse.waits)
         at = start
         stream = self._reader.read(source, wanted, start, end, etag=etag, on_answer=on_answer)
@@ -73,7 +81,10 @@ class Intake:
             while not purse.is_empty:
                 if await self._pace.turn(waits=purse.waits) > LET_GO_S:
                     return
-                chunk = await self._next(chunks)
+                try:
+                    chunk = await self._next(chunks)
+                except _HeldUp:
+                    return
                 if chunk is None:
                     break
                 at += len(chunk)
@@ -109,8 +120,13 @@ class Intake:
         return self._reputation.is_left(source.source_id, asyncio.get_running_loop().time())
 
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
         try:
             async with asyncio.timeout(self._stall_s):
                 return await anext(chunks, None)
         except TimeoutError:
+            waited_s = loop.time() - began_at
+            if waited_s > self._stall_s * _HELD_UP:
+                raise _HeldUp from None
             raise SourceFailed(FaultKind.STALLED, f"no byte for {self._stall_s} s") from None

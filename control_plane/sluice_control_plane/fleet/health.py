@@ -123,6 +123,9 @@ class ApplianceHealth:
             return False
         self._deadline = None
         self._in_a_row = 0
+        if self.health is Health.DOWN and not self.silent:
+            # Its own word was the last, and stands.
+            return False
         return self._move(Event.SILENT)
 
     def _meaning(self, heartbeat: Heartbeat, *, known: bool) -> Event:

@@ -164,6 +164,8 @@ class FakeSources:
         self.bodies = bodies
         self.piece_s = piece_s
         self.down: set[str] = set()
+        # These send other bytes.
+        self.lying: set[str] = set()
         self.read_from: list[tuple[str, str, int]] = []
 
     async def read(
@@ -180,6 +182,8 @@ class FakeSources:
         if source.source_id in self.down:
             raise SourceFailed(FaultKind.UNAVAILABLE, "down")
         body = self.bodies[wanted.key]
+        if source.source_id in self.lying:
+            body = bytes(len(body))[:-1] + b"x"
         step = max(1, len(body) // 10)
         for at in range(start, len(body) if end is None else end, step):
             await asyncio.sleep(self.piece_s)

@@ -20,6 +20,7 @@ FAULTS = {
     "broken": "unavailable",
     "elsewhere": "unavailable",
     "shifted": "wrong_range",
+    "busy": "unavailable",
 }
 
 
@@ -51,13 +52,27 @@ class ScriptedSource:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         way, key = request.match_info["way"], request.match_info["key"]
-        match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
         first = int(match[1]) if match else 0
         self.asked.append((way, key, first))
         body = self.bodies[key]
+        behind = int(match[2]) + 1 if match and match[2] else len(body)
         match way:
             case "absent":
                 return web.Response(status=404)
+            case "busy":
+                return web.Response(status=503, headers={"Retry-After": "7"})
+            case "swapped":
+                # Another object each time that it is asked, and it says so.
+                headers = {"ETag": f'"{len(self.asked)}"'}
+                if match is None:
+                    return web.Response(body=body, headers=headers)
+                headers["Content-Range"] = f"bytes {first}-{behind - 1}/{len(body)}"
+                return web.Response(status=206, body=body[first:behind], headers=headers)
+            case "flipped":
+                # The third MiB is wrong, the others are right.
+                at = 2 << 20
+                body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
             case "broken":
                 return web.Response(status=500, text="x" * len(body))
             case "elsewhere":
@@ -87,12 +102,13 @@ class ScriptedSource:
                 body += b"more"
             case "smaller":
                 body = body[:-1]
-        if not first:
+        if match is None:
             return web.Response(body=body)
+        behind = int(match[2]) + 1 if match[2] else len(body)
         return web.Response(
             status=206,
-            body=body[first:],
-            headers={"Content-Range": f"bytes {first}-{len(body) - 1}/{len(body)}"},
+            body=body[first:behind],
+            headers={"Content-Range": f"bytes {first}-{behind - 1}/{len(body)}"},
         )
 
     async def _stream(
@@ -115,8 +131,9 @@ class ScriptedSource:
         await response.prepare(request)
         for piece in pieces:
             await response.write(piece)
-        if way == "stall":
+        is_cut = sum(map(len, pieces)) < size - first
+        if way == "stall" and is_cut:
             await self.released.wait()
-        if way and request.transport is not None:
+        if way and is_cut and request.transport is not None:
             request.transport.abort()
         return response

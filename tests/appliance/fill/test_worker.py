@@ -9,6 +9,7 @@ from appliance.fill.signing import VERIFIER, message, signed
 
 from sluice_appliance.fill.bookkeeper import Bookkeeper
 from sluice_appliance.fill.manifest import Manifest, open_manifest
+from sluice_appliance.fill.pressure import Load
 from sluice_appliance.fill.sources import Source, SourceKind
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.fill.worker import FillSettings, FillWorker
@@ -27,8 +28,16 @@ NOON = 1_763_985_600.0
 class Rig:
     """A worker and all that it speaks to."""
 
-    def __init__(self, *, piece_s: float = 0.0, capacity_bytes: int = 1 << 30) -> None:
-        self.store = FakeStore(FakeDisk("ssd", Tier.SSD, capacity_bytes))
+    def __init__(
+        self,
+        *,
+        piece_s: float = 0.0,
+        capacity_bytes: int = 1 << 30,
+        stall_s: float = 10.0,
+        store: FakeStore | None = None,
+    ) -> None:
+        self.store = store or FakeStore(FakeDisk("ssd", Tier.SSD, capacity_bytes))
+        self.load = Load()
         bodies = {f"film/v1/{n}.mp4": body for n, body in enumerate(FILM)}
         self.sources = FakeSources(
             bodies | {f"short/v1/{n}.mp4": body for n, body in enumerate(SHORT)}, piece_s=piece_s
@@ -46,9 +55,10 @@ class Rig:
             lister=self.control_plane,
             tally=self.tally,
             books=self.books,
-            settings=FillSettings(concurrency=2, stall_s=10.0),
+            settings=FillSettings(concurrency=2, stall_s=stall_s),
             rng=random.Random(1),
             on_progress=self._on_progress,
+            load=lambda: self.load,
         )
 
     def wall(self) -> float:

@@ -47,6 +47,17 @@ def test_an_appliance_that_cannot_serve_is_down_at_its_own_word() -> None:
     assert (machine.health, machine.reason) == (Health.DOWN, "says that it cannot serve")
 
 
+def test_one_that_said_that_it_cannot_serve_and_fell_silent_stays_down_at_its_own_word() -> None:
+    machine = _up()
+    machine.receive(_beat(3, serving=False), 4.0)
+    assert not machine.on_deadline(8.0)
+    assert (machine.silent, machine.reason) == (False, "says that it cannot serve")
+    machine.receive(_beat(4), 9.0)
+    machine.receive(_beat(5), 11.0)
+    assert machine.on_deadline(15.0)
+    assert machine.silent
+
+
 def test_a_quick_restart_is_seen_and_has_to_prove_itself_again() -> None:
     machine = _up()
     assert machine.receive(_beat(1, incarnation="two"), 2.5)
