@@ -19,7 +19,7 @@ PEER_TOOLS := varnishd:varnish traffic_server:trafficserver h2o:h2o caddy:caddy
 
 SOURCES := appliance cli control_plane control_services dns encoder runtime protos tests
 
-.PHONY: help up test check fast-tests scenarios test-lab lint format protos web setup test-tools bench-serving bench-serving-full bench-dns bench-store clean
+.PHONY: help up test check fast-tests scenarios test-lab lint format protos web setup test-tools bench-serving bench-serving-full bench-dns bench-store bench-store-on-disk clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -82,6 +82,9 @@ bench-store: setup ## what is kept, beside libcachesim's policies at equal flash
 .PHONY: bench-fill
 bench-fill: setup ## how fast an object is filled, beside curl and dd on the same disk; prints a table
 	@$(BIN)/python tests/benchmarks/fill/bench.py --json $(RESULTS)/fill.json $(BENCH)
+
+bench-store-on-disk: setup ## a store of 1,000,000 objects: start, look-up, memory; import and verify beside dd and sha256sum
+	@$(BIN)/python tests/benchmarks/store_on_disk/bench.py --json $(RESULTS)/store-on-disk.json $(BENCH)
 
 bench-dns: setup test-tools bench-tools ## sluice-dns beside Knot under dnsperf; prints a table
 	@mkdir -p bench-results

@@ -16,6 +16,8 @@ _RECORDS_PER_S_MAX = 100_000
 _TOKENS = ("fleet", "off", "required")
 _CLIENTS_SHOWN = ("whole", "network", "nothing")
 _FILL_CONCURRENCY_MAX = 64
+# Slower, a pass would take years; faster is no limit.
+_AUDIT_BYTES_PER_S = (100_000, 100_000_000_000)
 _TIERS = ("auto", *(tier.value for tier in Tier))
 # A look-up of what is held nowhere asks each of them.
 _DISKS_MAX = 64
@@ -105,6 +107,10 @@ class ApplianceConfig:
         "A source that sends no byte for so long is left for the next.", default=10.0, unit="s"
     )
 
+    audit_bytes_per_s: int = setting(
+        "How fast the audit reads each disk; 0 for no audit.", default=20_000_000, unit="bytes/s"
+    )
+
     def __post_init__(self) -> None:
         """Raises ValueError that begins with the setting's name."""
         if not _ID.fullmatch(self.appliance):
@@ -122,6 +128,8 @@ class ApplianceConfig:
             )
         _check_range("fill_concurrency", self.fill_concurrency, 1, _FILL_CONCURRENCY_MAX)
         _check_range("fill_stall_s", self.fill_stall_s, 0.1, 3600.0)
+        if self.audit_bytes_per_s:
+            _check_range("audit_bytes_per_s", self.audit_bytes_per_s, *_AUDIT_BYTES_PER_S)
         _check_advertised("advertise_ipv4", self.advertise_ipv4, 4)
         _check_advertised("advertise_ipv6", self.advertise_ipv6, 6)
         if self.tokens not in _TOKENS:

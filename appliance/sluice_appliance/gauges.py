@@ -1,20 +1,69 @@
-"""Shows the gauges of `metrics.py` to Prometheus."""
+"""The values that go up and down, each with a sentence that an operator can act on, shown to Prometheus."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Gauge, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from sluice_appliance.metrics import (
-    DISK_CAPACITY_BYTES,
-    DISK_ERRORS,
-    DISK_IN_STATE,
-    DISK_STORED_BYTES,
-    GAUGES,
-    GaugeSpec,
-)
 from sluice_appliance.store.disks import DiskState, DiskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeSpec:
+    """A value that goes up and down."""
+
+    name: str
+    sentence: str
+
+
+STORED_BYTES = GaugeSpec(
+    "sluice_appliance_stored_bytes", "Bytes of objects in the store, wanted or not."
+)
+WANTED_BYTES = GaugeSpec(
+    "sluice_appliance_fill_wanted_bytes", "Bytes that the manifest in force asks for."
+)
+HELD_BYTES = GaugeSpec(
+    "sluice_appliance_fill_held_bytes",
+    "Of those, bytes that are held; standing still below wanted, look at the source faults.",
+)
+FILL_ROI = GaugeSpec(
+    "sluice_appliance_fill_roi",
+    "Bytes sent to players for each byte fetched, smoothed over days; below 1, fill costs the link more"
+    " than it saves. Infinite where nothing was fetched.",
+)
+FILL_POSTPONED = GaugeSpec(
+    "sluice_appliance_fill_postponed_titles",
+    "Titles that are wanted and wait for a window, a budget, room, or for fill to pay.",
+)
+GAUGES = (STORED_BYTES, WANTED_BYTES, HELD_BYTES, FILL_ROI, FILL_POSTPONED)
+
+# Each with the labels `disk` and `tier`.
+DISK_IN_STATE = GaugeSpec(
+    "sluice_appliance_disk_in_state",
+    "1 for the state a disk is in; `failed` is to be replaced, `read_only` looked at: the log and"
+    " `dmesg` say why.",
+)
+DISK_CAPACITY_BYTES = GaugeSpec(
+    "sluice_appliance_disk_capacity_bytes", "What the disk may hold by the configuration."
+)
+DISK_STORED_BYTES = GaugeSpec(
+    "sluice_appliance_disk_stored_bytes", "Bytes of objects on the disk; 0 for one that failed."
+)
+DISK_ERRORS = GaugeSpec(
+    "sluice_appliance_disk_errors",
+    "Operations on the disk that failed since the start; growing on a disk in use, it is dying.",
+)
+DISK_ERRORS_OF_LATE = GaugeSpec(
+    "sluice_appliance_disk_errors_of_late",
+    "Different objects that failed on the disk within the last hour; at 32 it is left alone as `failed`.",
+)
+DISK_DISCARDED = GaugeSpec(
+    "sluice_appliance_disk_discarded_objects",
+    "Damaged files that the quarantine had no room for since the start; look at what is in the disk's"
+    " `quarantine/`, replace the disk if it goes on, and empty the folder.",
+)
 
 
 def add_gauges(registry: CollectorRegistry, read: Mapping[GaugeSpec, Callable[[], float]]) -> None:
@@ -41,6 +90,8 @@ class DiskGauges(Collector):
             (DISK_CAPACITY_BYTES, lambda disk: disk.capacity_bytes),
             (DISK_STORED_BYTES, lambda disk: disk.stored_bytes),
             (DISK_ERRORS, lambda disk: disk.errors),
+            (DISK_ERRORS_OF_LATE, lambda disk: disk.errors_of_late),
+            (DISK_DISCARDED, lambda disk: disk.discarded),
         )
         for spec, value in values:
             family = _family(spec)

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from time import time
+from time import monotonic, time
 
 from sluice_appliance import running
 from sluice_appliance.serving import command as serving_command
+from sluice_appliance.store import command as store_command
 from sluice_appliance.store import importing
 from sluice_runtime import lifecycle, logs
 
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     serving_command.add_to(verbs)
     importing.add_to(verbs)
+    store_command.add_to(verbs, clock=monotonic)
     running.add_to(verbs, wall_clock=time)
     return parser
 

@@ -4,8 +4,6 @@ The serving workers' counters stand in the order of `serving/tally.py`. Workers 
 start: it has no room for prometheus_client, which costs a tenth of their start (`gauges.py` has).
 """
 
-from dataclasses import dataclass
-
 from sluice_appliance.serving import tally
 from sluice_runtime.counters import CounterSpec, HistogramSpec, SharedCounters, Spec
 
@@ -263,6 +261,13 @@ _PAUSES = (
 _SIGNALS = ("disk_queue", "shed", "loop_lag", "cpu")
 _REFUSAL_KINDS = ("signature", "malformed", "other_appliance", "older")
 
+_AUDITED = (
+    "Objects that the audit checked, by what it found: `damaged` holds other bytes than it should,"
+    " `unreadable` the disk does not give; both are put away and come again. One now and then is rot, many"
+    " on one disk are its end. `upgraded` were sound, and of an older layout."
+)
+_VERDICTS = ("sound", "upgraded", "damaged", "unreadable")
+
 SUPERVISOR: tuple[CounterSpec, ...] = (
     *(
         CounterSpec("sluice_appliance_fill_objects_total", _FILL_OBJECTS, {"source": s})
@@ -317,6 +322,19 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
     CounterSpec(
         "sluice_appliance_fill_disk_errors_total",
         "Disk operations of the store that failed; the disk is full or dying.",
+    ),
+    CounterSpec(
+        "sluice_appliance_audit_bytes_total",
+        "Bytes that the audit took of the disks, 256 KiB for each object opened among them; standing still"
+        " for hours, it rests between passes, is set to 0 or its disks failed.",
+    ),
+    *(
+        CounterSpec("sluice_appliance_audit_objects_total", _AUDITED, {"verdict": verdict})
+        for verdict in _VERDICTS
+    ),
+    CounterSpec(
+        "sluice_appliance_audit_passes_total",
+        "Times that the audit has gone over a whole disk; none in a month, raise `audit_bytes_per_s`.",
     ),
     CounterSpec(
         "sluice_appliance_fill_manifests_total",
@@ -377,50 +395,3 @@ def serving_counters(workers: int) -> SharedCounters:
     """The counters of a pool of so many workers: two rows for each, as the one that it replaces works
     beside it for a while, and the last row for the pool itself."""
     return SharedCounters(SERVING, rows=2 * workers + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class GaugeSpec:
-    """A value that goes up and down."""
-
-    name: str
-    sentence: str
-
-
-STORED_BYTES = GaugeSpec(
-    "sluice_appliance_stored_bytes", "Bytes of objects in the store, wanted or not."
-)
-WANTED_BYTES = GaugeSpec(
-    "sluice_appliance_fill_wanted_bytes", "Bytes that the manifest in force asks for."
-)
-HELD_BYTES = GaugeSpec(
-    "sluice_appliance_fill_held_bytes",
-    "Of those, bytes that are held; standing still below wanted, look at the source faults.",
-)
-FILL_ROI = GaugeSpec(
-    "sluice_appliance_fill_roi",
-    "Bytes sent to players for each byte fetched, smoothed over days; below 1, fill costs the link more"
-    " than it saves. Infinite where nothing was fetched.",
-)
-FILL_POSTPONED = GaugeSpec(
-    "sluice_appliance_fill_postponed_titles",
-    "Titles that are wanted and wait for a window, a budget, room, or for fill to pay.",
-)
-GAUGES = (STORED_BYTES, WANTED_BYTES, HELD_BYTES, FILL_ROI, FILL_POSTPONED)
-
-# Each with the labels `disk` and `tier`.
-DISK_IN_STATE = GaugeSpec(
-    "sluice_appliance_disk_in_state",
-    "1 for the state a disk is in; `failed` is to be replaced, `read_only` looked at: the log and"
-    " `dmesg` say why.",
-)
-DISK_CAPACITY_BYTES = GaugeSpec(
-    "sluice_appliance_disk_capacity_bytes", "What the disk may hold by the configuration."
-)
-DISK_STORED_BYTES = GaugeSpec(
-    "sluice_appliance_disk_stored_bytes", "Bytes of objects on the disk; 0 for one that failed."
-)
-DISK_ERRORS = GaugeSpec(
-    "sluice_appliance_disk_errors",
-    "Operations on the disk that failed since the start; growing on a disk in use, it is dying.",
-)

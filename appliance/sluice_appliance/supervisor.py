@@ -25,19 +25,20 @@ from sluice_appliance.config import ApplianceConfig
 from sluice_appliance.fill.bookkeeper import Bookkeeper
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.progress import NOTHING_WANTED
+from sluice_appliance.fill.shaping import RateLimit
 from sluice_appliance.fill.surroundings import ServingLoad, received_bytes
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.fill.worker import FillSettings
-from sluice_appliance.gauges import DiskGauges, add_gauges
-from sluice_appliance.metrics import (
+from sluice_appliance.gauges import (
     FILL_POSTPONED,
     FILL_ROI,
     HELD_BYTES,
     STORED_BYTES,
     WANTED_BYTES,
-    serving_counters,
-    supervisor_counters,
+    DiskGauges,
+    add_gauges,
 )
+from sluice_appliance.metrics import serving_counters, supervisor_counters
 from sluice_appliance.serving.errors import AddressRefused, TlsFilesRefused
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.orders import obey
@@ -50,7 +51,9 @@ from sluice_appliance.serving.telling import Telling
 from sluice_appliance.serving.tokens.gate import Demand
 from sluice_appliance.store.disks import DiskPlace
 from sluice_appliance.store.errors import StoreError, StoreInUse
+from sluice_appliance.store.scrubbing import Scrubber
 from sluice_appliance.store.store import Store
+from sluice_appliance.store.tally import AuditTally
 from sluice_appliance.store.threaded import ThreadedStore
 from sluice_appliance.store.watching import watch_disks
 from sluice_runtime.addresses import parse_address
@@ -174,11 +177,13 @@ async def _run(
             },
         )
         registry.register(DiskGauges(store.disks))
+        store.go_by(asyncio.get_running_loop().time)
+        scrubber = _scrubber(config, store, agent, own_counters)
         with stop_signals() as stop:
             async with _admin_page(config, registry, pool, agent, popularity):
                 log.info("appliance_started", appliance=config.appliance, listen=config.listen)
                 store.tell()
-                await _until_stopped(pool, agent, popularity, ThreadedStore(store), stop)
+                await _until_stopped(pool, agent, popularity, ThreadedStore(store), scrubber, stop)
 
 
 @asynccontextmanager
@@ -213,20 +218,39 @@ async def _until_stopped(
     agent: Agent,
     popularity: PopularityPage,
     store: ThreadedStore,
+    scrubber: Scrubber | None,
     stop: asyncio.Event,
 ) -> None:
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch_disks(store))
+        scrubbing = group.create_task(scrubber.run()) if scrubber else None
         serving = group.create_task(pool.run())
         joining = group.create_task(agent.run())
         obeying = group.create_task(obey(pool))
         draining = group.create_task(popularity.run())
         await stop.wait()
+        if scrubbing is not None:
+            scrubbing.cancel()
         watching.cancel()
         draining.cancel()
         joining.cancel()
         obeying.cancel()
         serving.cancel()
+
+
+def _scrubber(
+    config: ApplianceConfig, store: Store, agent: Agent, counters: SharedCounters
+) -> Scrubber | None:
+    """None where the audit is set to 0."""
+    if not config.audit_bytes_per_s:
+        return None
+    bits_per_s = 8 * config.audit_bytes_per_s
+    return Scrubber(
+        ThreadedStore(store),
+        AuditTally(counters),
+        pace=lambda now: RateLimit(bits_per_s, now),
+        lost=agent.objects_lost,
+    )
 
 
 def _health(

@@ -97,6 +97,11 @@ class Agent:
         """None until there is a manifest and the store has been looked over."""
         return None if self._worker is None else self._worker.progress()
 
+    def objects_lost(self) -> None:
+        """They come again at once, where the box fills at all."""
+        if self._worker is not None:
+            self._worker.objects_lost()
+
     def stored_bytes(self) -> int:
         return 0 if self._worker is None else self._worker.stored_bytes()
 

@@ -131,6 +131,10 @@ class FillWorker:
         self._failures = 0
         self._plan_anew()
 
+    def objects_lost(self) -> None:
+        """Something is held no more: it is planned for at once."""
+        self._plan_anew()
+
     def progress(self) -> FillProgress | None:
         """None until there is a manifest and the store has been looked over."""
         if self._manifest is None or self._held is None:

@@ -60,6 +60,10 @@ class DiskStatus:
     stored_bytes: int
     # Operations that failed since the start.
     errors: int
+    # Different things that failed within the last hour (`error_window.py`).
+    errors_of_late: int = 0
+    # Damaged files that the quarantine had no room for, since the start.
+    discarded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ _DIGEST_BYTES = 32
 # Goes into a response header as it is: visible ASCII and single spaces, no line end.
 _CONTENT_TYPE = re.compile(r"[!-~]+(?: [!-~]+)*")
 _CONTENT_TYPE_CHARS_MAX = 255
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class LayoutError(Exception):
@@ -87,6 +88,11 @@ def object_name(key: ObjectKey) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def is_name(name: str) -> bool:
+    """Whether an object's file may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def object_path(root: str, key: ObjectKey) -> str:
     """Where the object is: `objects/<2 hex>/<SHA-256 of the key in hex>` under the disk's root."""
     return named_path(root, object_name(key))
@@ -97,7 +103,7 @@ def named_path(root: str, name: str) -> str:
     return f"{root}/{OBJECTS_FOLDER}/{name[:2]}/{name}"
 
 
-def encode_header(header: ObjectHeader, version: int = WITHOUT_BLOCKS) -> bytes:
+def encode_header(header: ObjectHeader, version: int) -> bytes:
     """The page of BODY_OFFSET bytes. Raises LayoutError for what no page can hold."""
     check_header(header)
     names = msgspec.json.encode(_Names(header.key, header.content_type))

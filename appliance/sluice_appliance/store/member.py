@@ -2,17 +2,18 @@
 
 Whatever fails on it is followed by a look at the disk: one that does not take a small file and give it
 back, or stands no longer where it stood, is left alone from then on. One that only fails at some
-object stays in use, and counts the failures.
+object stays in use, and counts the failures, until too many objects fail (`error_window.py`).
 """
 
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sluice_appliance.store.disk import Disk
 from sluice_appliance.store.disks import DiskPlace, DiskState, DiskStatus
+from sluice_appliance.store.error_window import ERRORS_MAX, ErrorWindow
 from sluice_appliance.store.errors import StoreInUse
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
@@ -21,6 +22,7 @@ from sluice_appliance.store.layout import (
     ObjectHeader,
     decode_page,
     file_bytes,
+    is_name,
     named_path,
     object_name,
 )
@@ -32,13 +34,20 @@ log = get_logger(__name__)
 # What a file system needs for itself: an object is put elsewhere before a disk is filled to the last.
 FREE_BYTES_MIN = 64 * 1024
 _PROBE_FILE = "probe"
+_UPGRADE_FILE = "upgrade"
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class Member:
     """Opened by `Store.open`."""
 
-    def __init__(self, place: DiskPlace, disk: Disk, *, tier_said_by: str = "nobody") -> None:
+    def __init__(
+        self,
+        place: DiskPlace,
+        disk: Disk,
+        *,
+        tier_said_by: str = "nobody",
+    ) -> None:
         self.place = place
         self._tier_said_by = tier_said_by
         self.disk = disk
@@ -47,6 +56,11 @@ class Member:
         self.reason = ""
         self.errors = 0
         self.stored_bytes = 0
+        # Damaged files that the quarantine had no room for.
+        self.discarded = 0
+        # Any clock that does not go back. Until there is one, no error is forgotten.
+        self.clock: Callable[[], float] = float
+        self._errors = ErrorWindow()
         self._lock = -1
         self._device: int | None = None
         # One that was read-only from the start has no lock, and is not written before the next.
@@ -62,7 +76,13 @@ class Member:
             place.capacity_bytes,
             0 if self.state is DiskState.FAILED else self.stored_bytes,
             self.errors,
+            self._errors.count(self.clock()),
+            self.discarded,
         )
+
+    @property
+    def capacity_bytes(self) -> int:
+        return self.place.capacity_bytes
 
     def tell(self) -> None:
         """One line of log, when all has been opened."""
@@ -107,25 +127,60 @@ class Member:
     def partial(self, header: ObjectHeader) -> str:
         return partial_path(self.root, header.key, header.sha256)
 
+    @property
+    def upgrade_path(self) -> str:
+        """Where the audit writes a file of version 1 anew, one at a time."""
+        return f"{self.root}/{_UPGRADE_FILE}"
+
     def read(self, name: str) -> ObjectHeader | None:
         """The object of this name; None for nothing, and for a file that is damaged. Raises OSError."""
         header = read_object(self.path(name))
         return header if header is not None and object_name(header.key) == name else None
 
     def scan(self) -> Iterator[ObjectHeader]:
-        """Everything held, in no order. A damaged file is passed over: it is not held."""
+        """Everything held, in no order. A file that is damaged or cannot be read is passed over: it is
+        not held. Raises OSError where the disk fails."""
         stored_bytes = 0
-        for folder in _folders(f"{self.root}/{OBJECTS_FOLDER}"):
-            for path in _files(folder):
-                header = read_object(path)
-                if header is not None and self.path(object_name(header.key)) == path:
-                    stored_bytes += header.size_bytes
-                    yield header
+        for name in self._all_names():
+            try:
+                header = self.read(name)
+            except OSError as error:
+                self.failed_at(error, name)
+                if self.state is DiskState.FAILED:
+                    return
+                continue
+            if header is not None:
+                stored_bytes += header.size_bytes
+                yield header
         self.stored_bytes = stored_bytes
+
+    def folders(self) -> list[str]:
+        """The folders of objects, in order; none where the disk fails."""
+        try:
+            return sorted(_folders(f"{self.root}/{OBJECTS_FOLDER}"))
+        except OSError as error:
+            self.failed_at(error)
+            return []
+
+    def names(self, folder: str) -> list[str]:
+        """The files of a folder, in order, that are named as objects there are; none where it fails."""
+        try:
+            names = sorted(_files(f"{self.root}/{OBJECTS_FOLDER}/{folder}"))
+        except OSError as error:
+            self.failed_at(error, folder)
+            return []
+        return [name for name in names if is_name(name) and name.startswith(folder)]
+
+    def _all_names(self) -> Iterator[str]:
+        for folder in _folders(f"{self.root}/{OBJECTS_FOLDER}"):
+            for name in _files(f"{self.root}/{OBJECTS_FOLDER}/{folder}"):
+                if is_name(name) and name.startswith(folder):
+                    yield name
 
     def partials(self) -> Iterator[tuple[ObjectHeader, int]]:
         """What is on its way in, and how much of it takes room already."""
-        for path in _files(f"{self.root}/{PARTIAL_FOLDER}"):
+        for name in _files(f"{self.root}/{PARTIAL_FOLDER}"):
+            path = f"{self.root}/{PARTIAL_FOLDER}/{name}"
             header = resumable(path)
             if header is not None:
                 taken_bytes = os.stat(path).st_blocks * 512 - BODY_OFFSET
@@ -133,26 +188,38 @@ class Member:
 
     def has_room_for(self, size_bytes: int) -> bool:
         """Raises OSError."""
-        status = os.statvfs(self.root)
-        free_bytes = status.f_bavail * status.f_frsize
         kept_bytes = self.stored_bytes + size_bytes
-        return size_bytes + FREE_BYTES_MIN <= free_bytes and kept_bytes <= self.place.capacity_bytes
+        return kept_bytes <= self.place.capacity_bytes and self.has_room_beside(size_bytes)
+
+    def has_room_beside(self, size_bytes: int) -> bool:
+        """Whether the file system has room for so much, for a while. Raises OSError."""
+        status = os.statvfs(self.root)
+        return size_bytes + FREE_BYTES_MIN <= status.f_bavail * status.f_frsize
+
+    def let_go(self, size_bytes: int) -> None:
+        """An object went of which nobody else says so."""
+        self.stored_bytes = max(0, self.stored_bytes - size_bytes)
 
     def _remove_useless_partials(self) -> None:
-        for path in _files(f"{self.root}/{PARTIAL_FOLDER}"):
+        if os.path.exists(self.upgrade_path):
+            self.disk.remove(self.upgrade_path)
+        for name in _files(f"{self.root}/{PARTIAL_FOLDER}"):
+            path = f"{self.root}/{PARTIAL_FOLDER}/{name}"
             header = resumable(path)
             if header is None or self.partial(header) != path:
                 self.disk.remove(path)
 
     # --- how it is --------------------------------------------------------------------------------
 
-    def failed_at(self, error: OSError) -> None:
-        """An operation failed: looks whether it is the disk that did."""
+    def failed_at(self, error: OSError, what: str = "") -> None:
+        """An operation failed, at `what`: looks whether it is the disk that did."""
         if error.errno in _FULL:
             return
         self.errors += 1
-        log.warning("disk_error", disk=self.root, error=str(error), errors=self.errors)
+        log.warning("disk_error", disk=self.root, at=what, error=str(error), errors=self.errors)
         self.look()
+        if self._errors.add(what or f"error {self.errors}", self.clock()):
+            self.fail(f"{ERRORS_MAX} different things failed on it within an hour")
 
     def look(self) -> None:
         """Takes the disk out of use where it does not do what a disk should, and back into use one that
@@ -237,9 +304,9 @@ def read_object(path: str) -> ObjectHeader | None:
 
 def _folders(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
-        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _files(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
-        return [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
+        return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]

@@ -59,6 +59,7 @@ class PartialObject:
         disk: Disk,
         *,
         block_digests: bytes | None = None,
+        path: str | None = None,
         published: Callable[[], None] = lambda: None,
         failed: Callable[[OSError], None] = lambda error: None,
     ) -> None:
@@ -67,7 +68,7 @@ class PartialObject:
         self._disk = disk
         self._published = published
         self._failed = failed
-        self._path = partial_path(root, header.key, header.sha256)
+        self._path = path or partial_path(root, header.key, header.sha256)
         self._lock = threading.Lock()
         self._assembly = Assembly(header.size_bytes, block_digests)
         self._descriptor = disk.open_for_writing(self._path)

@@ -13,11 +13,13 @@ here blocks; asyncio speaks to it through `store.threaded`.
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from sluice_appliance.store.auditing import audit
+from sluice_appliance.store.checking import Finding
 from sluice_appliance.store.disk import Disk, RealDisk
 from sluice_appliance.store.disks import DiskPlace, DiskSpec, DiskState, DiskStatus, Tier
 from sluice_appliance.store.layout import (
@@ -31,6 +33,7 @@ from sluice_appliance.store.layout import (
 from sluice_appliance.store.member import Member, take_lock
 from sluice_appliance.store.opening import known_specs, open_members
 from sluice_appliance.store.partial import PartialObject
+from sluice_appliance.store.rebuilding import rebuild
 from sluice_appliance.store.rendezvous import rank
 from sluice_runtime.logs import get_logger
 
@@ -105,6 +108,11 @@ class Store:
         """In the order of the configuration."""
         return tuple(member.status() for member in self._members)
 
+    def go_by(self, clock: Callable[[], float]) -> None:
+        """The clock by which errors are forgotten; without one, none are."""
+        for member in self._members:
+            member.clock = clock
+
     def places(self) -> tuple[DiskPlace, ...]:
         """Where objects may be: what serving workers are told."""
         return tuple(member.place for member in self._readable())
@@ -147,6 +155,21 @@ class Store:
             if member.state is DiskState.IN_USE:
                 self._delete_from(member, name)
 
+    # --- whether it is still what it was ----------------------------------------------------------
+
+    def audit(self, disk: str, *, resume: bool = True) -> Iterator[int | Finding]:
+        """Checks every object of a disk, puts away what is damaged and makes old files new. Each `next`
+        is a short piece of work: the bytes that it took of the disk, or what became of an object."""
+        return audit(self._named(disk), resume=resume)
+
+    def rebuild(self, disk: str) -> Iterator[int | Finding]:
+        """`audit` from the first object to the last; before it, objects that lie under a wrong name are
+        brought to where they are looked for."""
+        return rebuild(self._named(disk))
+
+    def _named(self, disk: str) -> Member:
+        return next(member for member in self._members if member.root == disk)
+
     # --- what comes in ----------------------------------------------------------------------------
 
     def begin(
@@ -166,7 +189,7 @@ class Store:
         """
         header = ObjectHeader(key, size_bytes, sha256, content_type)
         check_header(header)
-        member = self._disk_for(header, tier)
+        member, name = self._disk_for(header, tier), object_name(key)
         try:
             return PartialObject(
                 member.root,
@@ -174,10 +197,10 @@ class Store:
                 member.disk,
                 block_digests=block_digests,
                 published=lambda: self._published(member, header),
-                failed=member.failed_at,
+                failed=lambda error: member.failed_at(error, name),
             )
         except OSError as error:
-            member.failed_at(error)
+            member.failed_at(error, name)
             raise
 
     def partials(self, disk: str | None = None) -> Iterator[tuple[ObjectHeader, int]]:
@@ -226,16 +249,16 @@ class Store:
         except FileNotFoundError:
             return
         except OSError as error:
-            member.failed_at(error)
+            member.failed_at(error, name)
             raise
-        member.stored_bytes = max(0, member.stored_bytes - (size_bytes - BODY_OFFSET))
+        member.let_go(size_bytes - BODY_OFFSET)
 
     def _find(self, name: str, tier: Tier | None) -> tuple[Member, ObjectHeader] | None:
         for member in self._ranked(name, tier):
             try:
                 header = member.read(name)
             except OSError as error:
-                member.failed_at(error)
+                member.failed_at(error, name)
                 continue
             if header is not None:
                 return member, header

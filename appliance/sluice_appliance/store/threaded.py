@@ -6,10 +6,11 @@ aiofiles and a digest beside it, costs more (appliance/README.md has the figures
 
 import asyncio
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import ParamSpec, TypeVar
 
 from sluice_appliance.store.assembly import Span
+from sluice_appliance.store.checking import Finding
 from sluice_appliance.store.disks import DiskContents, DiskStatus, Tier
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 from sluice_appliance.store.moving import move
@@ -64,6 +65,12 @@ class ThreadedStore:
     async def delete(self, key: ObjectKey, tier: Tier | None = None) -> None:
         """Lets an object go, from everywhere or from one tier. Raises OSError."""
         await _in_thread(self._store.delete, key, tier)
+
+    async def audit(self, disk: str) -> AsyncIterator[int | Finding]:
+        """See `Store.audit`; between its pieces the caller may wait as long as it likes."""
+        steps = self._store.audit(disk)
+        while (step := await _in_thread(next, steps, None)) is not None:
+            yield step
 
     async def keep_partials_of(self, wanted: Collection[ObjectHeader]) -> None:
         """Removes what is on its way in and no longer wanted. Raises OSError."""

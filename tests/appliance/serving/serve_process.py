@@ -13,7 +13,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice_appliance.store.layout import ObjectHeader, encode_header, object_path, parse_key
+from sluice_appliance.store.layout import (
+    WITHOUT_BLOCKS,
+    ObjectHeader,
+    encode_header,
+    object_path,
+    parse_key,
+)
 from sluice_runtime.metrics import parse_exposition
 
 # How long a thing that must happen may take on a busy machine.
@@ -26,7 +32,9 @@ def put_object(root: Path, key: str, body: bytes, content_type: str = "video/mp4
     path = Path(object_path(str(root), parse_key(key)))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
-    page = encode_header(ObjectHeader(parse_key(key), len(body), digest, content_type))
+    page = encode_header(
+        ObjectHeader(parse_key(key), len(body), digest, content_type), WITHOUT_BLOCKS
+    )
     beside.write_bytes(page + body)
     beside.replace(path)
     return digest

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from appliance.store.failing_disk import FailingDisk
 
 from sluice_appliance.object_key import parse_key
 from sluice_appliance.store.blocks import block_digests
@@ -24,65 +25,6 @@ KEY = parse_key("film/v1/h264-720p.mp4")
 BODY = random.Random(7).randbytes(200_000)
 DIGEST = hashlib.sha256(BODY).digest()
 CHILD = Path(__file__).with_name("publishing_child.py")
-
-
-class FailingDisk(RealDisk):
-    """Fails the n-th operation, or writes only some of it, and works again afterwards."""
-
-    def __init__(self, fail_at: int, *, after_doing_it: bool) -> None:
-        self.failed = ""
-        self._left = fail_at
-        self._after_doing_it = after_doing_it
-
-    def open_for_writing(self, path: str) -> int:
-        self._step("open")
-        return super().open_for_writing(path)
-
-    def write(self, descriptor: int, data: memoryview, offset: int) -> int:
-        if self._due():
-            if self._after_doing_it:
-                super().write(descriptor, data[: len(data) // 2], offset)
-            self._fail("write")
-        # A kernel may take less than it is given.
-        return super().write(descriptor, data[:65536], offset)
-
-    def sync(self, descriptor: int) -> None:
-        self._step("sync")
-        super().sync(descriptor)
-
-    def rename(self, source: str, target: str) -> None:
-        due = self._due()
-        if not due or self._after_doing_it:
-            super().rename(source, target)
-        if due:
-            self._fail("rename")
-
-    def make_folder(self, path: str) -> None:
-        due = self._due()
-        if not due or self._after_doing_it:
-            super().make_folder(path)
-        if due:
-            self._fail("make_folder")
-
-    def sync_folder(self, path: str) -> None:
-        self._step("sync_folder")
-        super().sync_folder(path)
-
-    def remove(self, path: str) -> None:
-        self._step("remove")
-        super().remove(path)
-
-    def _step(self, name: str) -> None:
-        if self._due():
-            self._fail(name)
-
-    def _due(self) -> bool:
-        self._left -= 1
-        return self._left == 0
-
-    def _fail(self, name: str) -> None:
-        self.failed = name
-        raise OSError(errno.EIO, f"the test's disk failed at {name}")
 
 
 def put(store: Store) -> None:
@@ -113,7 +55,7 @@ def test_whichever_disk_operation_fails_the_store_stays_true_and_the_next_try_su
     seen = set()
     for fail_at in range(1, 100):
         root = tmp_path / str(fail_at)
-        disk = FailingDisk(fail_at, after_doing_it=after_doing_it)
+        disk = FailingDisk(fail_at, after_doing_it=after_doing_it, write_bytes_max=65536)
         try:
             with Store.open(root, disk=disk) as store:
                 put(store)

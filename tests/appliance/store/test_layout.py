@@ -37,7 +37,7 @@ HEADER = ObjectHeader(parse_key("film/v1/a.mp4"), 5, hashlib.sha256(b"hello").di
 @given(KEYS, st.integers(0, 2**63 - 1), st.binary(min_size=32, max_size=32))
 def test_a_header_page_says_exactly_what_was_written(key: str, size: int, digest: bytes) -> None:
     header = ObjectHeader(parse_key(key), size, digest, "video/mp4")
-    page = encode_header(header)
+    page = encode_header(header, WITH_BLOCKS)
     assert len(page) == BODY_OFFSET
     assert decode_header(page) == header
 
@@ -79,7 +79,7 @@ def test_version_1_is_read_as_it_is_and_versions_to_come_are_refused_by_number()
 
 @given(st.integers(0, 59), st.integers(1, 255))
 def test_a_changed_byte_in_the_fields_is_always_noticed(at: int, change: int) -> None:
-    page = bytearray(encode_header(HEADER))
+    page = bytearray(encode_header(HEADER, WITH_BLOCKS))
     page[at] ^= change
     with pytest.raises(LayoutError):
         decode_header(bytes(page))
@@ -96,13 +96,13 @@ def test_bytes_that_are_no_header_are_a_layout_error_and_nothing_else(page: byte
 )
 def test_a_content_type_that_would_break_a_response_is_not_written(content_type: str) -> None:
     with pytest.raises(LayoutError, match="content_type"):
-        encode_header(ObjectHeader(HEADER.key, 5, HEADER.sha256, content_type))
+        encode_header(ObjectHeader(HEADER.key, 5, HEADER.sha256, content_type), WITH_BLOCKS)
 
 
 @pytest.mark.parametrize("digest", [b"", b"x" * 31, b"x" * 33])
 def test_a_digest_of_another_length_is_not_written(digest: bytes) -> None:
     with pytest.raises(LayoutError, match="expected 32"):
-        encode_header(ObjectHeader(HEADER.key, 5, digest, "video/mp4"))
+        encode_header(ObjectHeader(HEADER.key, 5, digest, "video/mp4"), WITH_BLOCKS)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
+    WITHOUT_BLOCKS,
     ObjectHeader,
     encode_header,
     object_path,
@@ -43,7 +44,7 @@ def write_object(site: Site, name: str, size_bytes: int, rng: random.Random) -> 
     kept.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(body).digest()
     header = ObjectHeader(parse_key(name), size_bytes, digest, CONTENT_TYPE)
-    kept.write_bytes(encode_header(header) + body)
+    kept.write_bytes(encode_header(header, WITHOUT_BLOCKS) + body)
 
 
 def stored(site: Site, name: str) -> Path:

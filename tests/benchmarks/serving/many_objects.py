@@ -32,6 +32,7 @@ from benchmarks.serving.peers.sluice import sluice
 
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
+    WITHOUT_BLOCKS,
     ObjectHeader,
     encode_header,
     object_path,
@@ -82,7 +83,7 @@ def _measure(arguments: Namespace) -> None:
     facts = machine(["sluice"])
     sys.stdout.write(f"{rounds} run(s) of {seconds} s; {told(facts)}\n")
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=arguments.folder) as folder:
-        made_s = {count: _make_store(Path(folder) / str(count), count) for count in (FEW, many)}
+        made_s = {count: make_store(Path(folder) / str(count), count) for count in (FEW, many)}
         sys.stdout.write(f"{many:,} objects were made in {made_s[many]:.0f} s\n")
         sys.stdout.flush()
         lines = _compared(Path(folder), many, rounds, seconds)
@@ -158,7 +159,7 @@ def hot_kept(lines: Sequence[Line]) -> float:
     return lines[1].requests_per_s / lines[0].requests_per_s
 
 
-def _make_store(root: Path, count: int) -> float:
+def make_store(root: Path, count: int) -> float:
     """Makes `0.mp4` to `count - 1` valid objects; returns the seconds that it took."""
     began_s = time.monotonic()
     for byte in range(256):
@@ -177,7 +178,7 @@ def _make_objects(part: tuple[str, int, int]) -> None:
     root, first, end = part
     for number in range(first, end):
         key = parse_key(f"{_FOLDER}/{number}.mp4")
-        header = encode_header(ObjectHeader(key, SIZE_BYTES, _DIGEST, CONTENT_TYPE))
+        header = encode_header(ObjectHeader(key, SIZE_BYTES, _DIGEST, CONTENT_TYPE), WITHOUT_BLOCKS)
         descriptor = os.open(object_path(root, key), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         os.write(descriptor, header)
         os.ftruncate(descriptor, BODY_OFFSET + SIZE_BYTES)

@@ -33,7 +33,13 @@ from sluice_appliance.serving.telling import Teller
 from sluice_appliance.serving.tokens.gate import Demand, Gate, Policy
 from sluice_appliance.serving.tokens.keys import KeySet
 from sluice_appliance.store.disks import DiskPlace
-from sluice_appliance.store.layout import ObjectHeader, encode_header, object_path, parse_key
+from sluice_appliance.store.layout import (
+    WITHOUT_BLOCKS,
+    ObjectHeader,
+    encode_header,
+    object_path,
+    parse_key,
+)
 
 KEY = parse_key("bench/v1/a.mp4")
 BODY = bytes(65536)
@@ -149,7 +155,7 @@ def main() -> None:
         path = Path(object_path(root, KEY))
         path.parent.mkdir(parents=True)
         header = ObjectHeader(KEY, len(BODY), hashlib.sha256(BODY).digest(), "video/mp4")
-        path.write_bytes(encode_header(header) + BODY)
+        path.write_bytes(encode_header(header, WITHOUT_BLOCKS) + BODY)
         for (name, request), keeps in product(REQUESTS.items(), (True, False)):
             host = IdleHost(root)
             if not keeps:
