@@ -11,8 +11,7 @@ from math import exp
 
 # At 1 the price of an evening is not forgotten over the night; at 4 it swings and the day's best is missed.
 PULL = 1.0
-# Where the budget is never used up, half a request a half-life. A lesser gain is mostly chance: on the VOD trace
-# of tests/benchmarks/store, at one drive write a day, a free price wrote half as much again and missed more.
+# Where the budget is never used up, half a request a half-life: a lesser gain is mostly chance.
 PRICE_MIN = 0.5
 PRICE_MAX = 1e6
 _FIRST = PRICE_MIN

@@ -5,7 +5,7 @@ room is needed the oldest few are looked at: the one least asked for goes, the o
 queue, as in the FIFOs with re-insertion (CLOCK, S3-FIFO). That moves a name in memory and no
 byte on flash: a block is a file of its own, written once and deleted whole.
 
-Cost: a look at `LOOKED_AT` keys for a block that goes, some 10 us; about 180 bytes a key held.
+Cost: a look at `LOOKED_AT` keys for a block that goes.
 """
 
 from collections import OrderedDict

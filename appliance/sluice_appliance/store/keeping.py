@@ -6,8 +6,8 @@ the price of writing (`admission.py`), and if the budget has its bytes (`write_b
 whatever the rest decides. Nothing of it is learned beforehand, nothing is drawn by chance: the same
 requests give the same verdicts.
 
-Cost: some 3 us for a hit; 5 to 20 us for a miss, which is beside a fetch from afar. O(1) but for the `LOOKED_AT`
-of a write.
+Cost: 14 to 27 us a request over the VOD trace (tests/benchmarks/store, beside other load), most of it for
+misses, which is beside a fetch from afar. O(1) but for the `LOOKED_AT` of a write.
 """
 
 from collections.abc import Iterable

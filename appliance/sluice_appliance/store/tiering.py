@@ -6,8 +6,7 @@ one after the other. Demand per byte orders everything: a move up is worth its b
 horizon, flash then serves more bytes than the move writes, and by a margin more than what it displaces;
 otherwise two files of like demand would change places for ever.
 
-Cost: a sort of what is held; for 100,000 objects under half a second. It is planned every few minutes, not for
-a request.
+Cost: a sort of what is held. It is planned every few minutes, not for a request.
 """
 
 from collections.abc import Sequence
