@@ -27,7 +27,7 @@ IDLE_S = 1.0
 # A phase's cold objects: more than a second of the slow disk.
 COLD_OBJECTS = 18
 DISK_BYTES = 256 * 1024 * 1024
-# A neighbour of the machine may take a core for some of the phases; who waits for a disk does so each time.
+# A neighbour of the machine may take a core for some phases: there are then more, and all of them count.
 ATTEMPTS = 3
 
 
@@ -43,7 +43,8 @@ def cores() -> Iterator[None]:
 def test_a_slow_disk_under_32_clients_leaves_what_is_in_memory_as_fast_as_before(
     tmp_path: Path,
 ) -> None:
-    attempts, idle_ms, busy_ms = 0, [0.0], [0.0]
+    idle_ms: list[float] = []
+    busy_ms: list[float] = []
     with slow_disk(tmp_path, size_bytes=DISK_BYTES) as disk:
         store = tmp_path / "store"
         put_hot_object(store)
@@ -52,27 +53,26 @@ def test_a_slow_disk_under_32_clients_leaves_what_is_in_memory_as_fast_as_before
             [worker] = served.workers()
             part_cores(worker)
             for _ in range(ATTEMPTS):
-                attempts += 1
                 disk.evict()
                 disk.slow_down(worker)
                 hot_latencies_ms(served, until_after(0.3))
-                idle_ms, busy_ms = _in_turns(served, phases)
+                for idle, busy in _in_turns(served, phases):
+                    idle_ms.append(idle)
+                    busy_ms.append(busy)
                 print(f"hot requests, p99: idle {idle_ms} ms, busy {busy_ms} ms")
                 if median(busy_ms) <= 2 * median(idle_ms):
                     break
             counters = served.counters()
-    wanted_bytes = attempts * PHASES * COLD_OBJECTS * COLD_BYTES
+    wanted_bytes = len(busy_ms) * COLD_OBJECTS * COLD_BYTES
     assert counters["sluice_appliance_read_ahead_bytes_total"] >= wanted_bytes
     assert counters["sluice_appliance_read_aheads_failed_total"] == 0
     assert median(busy_ms) <= 2 * median(idle_ms), f"p99: busy {busy_ms} ms, idle {idle_ms} ms"
 
 
-def _in_turns(served: Served, phases: Sequence[dict[str, str]]) -> tuple[list[float], list[float]]:
+def _in_turns(served: Served, phases: Sequence[dict[str, str]]) -> Iterator[tuple[float, float]]:
     """The p99 of hot requests in each phase, beside an idle disk and beside a busy one, in ms."""
-    idle_ms, busy_ms = [], []
     for digests in phases:
-        idle_ms.append(p99(hot_latencies_ms(served, until_after(IDLE_S))))
+        idle_ms = p99(hot_latencies_ms(served, until_after(IDLE_S)))
         latencies_ms, fetched = beside_cold_clients(served, digests, clients=CLIENTS)
-        busy_ms.append(p99(latencies_ms))
         assert pace(fetched) < 2 * BYTES_PER_S, "the disk is not slow"
-    return idle_ms, busy_ms
+        yield idle_ms, p99(latencies_ms)

@@ -11,12 +11,8 @@ Cost: a sort of what is held. It is planned every few minutes, not for a request
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
-
-class Tier(Enum):
-    FLASH = "flash"
-    HARD_DISK = "hard_disk"
+from sluice_appliance.store.disks import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +68,8 @@ def plan_moves(objects: Sequence[Placed], limits: TierLimits) -> TierMoves:
 
     Nothing is deleted: what no tier has room for stays where it is, and the fill plan evicts.
     """
-    up = sorted((each for each in objects if each.tier is Tier.HARD_DISK), key=_most_wanted)
-    down = sorted((each for each in objects if each.tier is Tier.FLASH), key=_most_wanted)
+    up = sorted((each for each in objects if each.tier is Tier.HDD), key=_most_wanted)
+    down = sorted((each for each in objects if each.tier is Tier.SSD), key=_most_wanted)
     planned = _Planned(limits, objects)
     for wanted in up:
         if wanted.demand_per_byte * limits.horizon_s <= 1:
@@ -89,8 +85,8 @@ class _Planned:
         self.moves: list[Move] = []
         self.waiting_bytes = 0
         self._limits = limits
-        self._flash_room = limits.flash_capacity_bytes - _held(objects, Tier.FLASH)
-        self._disk_room = limits.hard_disk_capacity_bytes - _held(objects, Tier.HARD_DISK)
+        self._flash_room = limits.flash_capacity_bytes - _held(objects, Tier.SSD)
+        self._disk_room = limits.hard_disk_capacity_bytes - _held(objects, Tier.HDD)
         self._flash_writes = limits.flash_write_bytes
         self._disk_writes = limits.hard_disk_write_bytes
 
@@ -106,8 +102,8 @@ class _Planned:
             return
         for _ in range(count):
             least = down.pop()
-            self.moves.append(Move(least.key, least.size_bytes, Tier.HARD_DISK))
-        self.moves.append(Move(wanted.key, wanted.size_bytes, Tier.FLASH))
+            self.moves.append(Move(least.key, least.size_bytes, Tier.HDD))
+        self.moves.append(Move(wanted.key, wanted.size_bytes, Tier.SSD))
         self._flash_room += freed - wanted.size_bytes
         # What moved up leaves its place on the hard disk.
         self._disk_room += wanted.size_bytes - freed

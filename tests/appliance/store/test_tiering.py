@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_appliance.store.tiering import Move, Placed, Tier, TierLimits, plan_moves
+from sluice_appliance.store.disks import Tier
+from sluice_appliance.store.tiering import Move, Placed, TierLimits, plan_moves
 
-FLASH, HARD_DISK = Tier.FLASH, Tier.HARD_DISK
+FLASH, HARD_DISK = Tier.SSD, Tier.HDD
 # Bytes a second for which 100 bytes are asked for ten times a day.
 TENFOLD = 1_000 / 86_400.0
 
