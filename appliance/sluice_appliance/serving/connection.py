@@ -203,7 +203,10 @@ class Connection:
         if teller is not None:
             teller.requests.countdown -= 1
         if answer.last:
-            return self._leave()
+            # RFC 9112, 9.6: who said "close" "MUST NOT send further requests on that connection", so that
+            # nothing can come that would take the answer along.
+            self.close()
+            return True
         # What else has come is read by `_run`, and its answer may have to wait for the client.
         self._idle = not self._readable
         return self._idle
@@ -243,15 +246,6 @@ class Connection:
         hot.count(found, length)
         if not hot.until_timed:
             hot.time(int((host.clock() - began_at) * 1e6))
-        return True
-
-    def _leave(self) -> bool:
-        """The client has all that it asked for, and said that it asks for no more."""
-        if self._readable:
-            # It does all the same: that is read first, for what is not read takes the answer along.
-            self._ending = True
-            return False
-        self.close()
         return True
 
     def _begin_known(self, target: bytes, fields: Fields) -> None:
