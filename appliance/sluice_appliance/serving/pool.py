@@ -19,7 +19,7 @@ from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.ready import READY, RETIRE
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.tcp_path import bound_listener
-from sluice_appliance.serving.ticket_keys import TICKET_KEYS_LAST_S, TicketKeys
+from sluice_appliance.serving.ticket_keys import TicketKeys
 from sluice_appliance.serving.tls import check_files
 from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
@@ -174,7 +174,7 @@ class ServingPool:
 
     async def _renew_ticket_keys(self) -> None:
         while True:
-            await asyncio.sleep(TICKET_KEYS_LAST_S)
+            await asyncio.sleep(self._settings.limits.ticket_keys_s)
             self._ticket_keys.renew()
 
     # --- replacing --------------------------------------------------------------------------------

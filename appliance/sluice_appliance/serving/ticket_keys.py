@@ -12,7 +12,6 @@ from sluice_runtime.files import memory_file
 
 # A name, a key to seal with and a key to sign with, as OpenSSL has them laid out.
 TICKET_KEYS_BYTES = 80
-TICKET_KEYS_LAST_S = 86_400.0
 
 
 class TicketKeys:
