@@ -77,6 +77,7 @@ class PartialObject:
         self._block_locks = [threading.Lock() for _ in range(_BLOCKS_AT_ONCE)]
         self._lock = threading.Lock()
         self._whole = WholeDigest(header.size_bytes)
+        self._room = bytearray()
         self._assembly = Assembly(header.size_bytes, block_digests)
         self._descriptor = disk.open_for_writing(self._path)
         try:
@@ -274,12 +275,17 @@ class PartialObject:
             left = left[written:]
             offset += written
 
-    def _read_back(self, start: int, size_bytes: int) -> bytes:
-        data = os.pread(self._descriptor, size_bytes, BODY_OFFSET + start)
-        if len(data) < size_bytes:
-            ends = f"{self.header.key}: its file ends at byte {start + len(data)}"
+    def _read_back(self, start: int, size_bytes: int) -> memoryview:
+        """Good until the next time: one thread hashes at a time, and memory that was used before is had
+        without page faults."""
+        if len(self._room) < size_bytes:
+            self._room = bytearray(size_bytes)
+        room = memoryview(self._room)[:size_bytes]
+        read_bytes = os.preadv(self._descriptor, [room], BODY_OFFSET + start)
+        if read_bytes < size_bytes:
+            ends = f"{self.header.key}: its file ends at byte {start + read_bytes}"
             raise OSError(errno.EIO, ends)
-        return data
+        return room
 
     def _move_into_place(self) -> None:
         target = object_path(self.root, self.header.key)
