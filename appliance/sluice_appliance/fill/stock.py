@@ -1,8 +1,8 @@
 """What the store holds, as the fill knows it: looked over now and then, kept up to date in between.
 
-A look reads the page of every object. On a store of a million that takes a minute of a core, so what the
-fill itself changes is noted, and looks take at most a hundredth of the time, or a tenth where something was
-lost. Which disk of a tier an object came to is the store's to know; here it counts for its tier.
+A look reads the page of every object, 31 us of CPU each and half a minute for a million, beside the disk's time.
+So what the fill itself changes is noted, and looks take at most a hundredth of the time, or a tenth where
+something was lost. Which disk of a tier an object came to is the store's to know; here it counts for its tier.
 """
 
 import asyncio
