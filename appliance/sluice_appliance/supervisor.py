@@ -107,7 +107,9 @@ async def _own(
     config: ApplianceConfig, store: Store, rng: random.Random, wall_clock: Callable[[], float]
 ) -> None:
     # Disks and sources are spoken to in threads: all of it can wait for what serving needs of a core.
-    asyncio.get_running_loop().set_default_executor(background_threads("background"))
+    asyncio.get_running_loop().set_default_executor(
+        background_threads("background", cores_left=config.workers)
+    )
     counters = serving_counters(config.workers)
     if config.access_records is not None:
         try:
@@ -155,7 +157,7 @@ async def _run(
         received=received_bytes,
         sent=lambda: counters.total(index_of(counters.specs, _BODY_BYTES)),
     )
-    async with HttpSources.open_session(config.appliance) as session:
+    async with HttpSources.open_session(config.appliance, cores_left=config.workers) as session:
         agent = Agent(
             _agent_settings(config),
             _standing(config, pool.address.port),

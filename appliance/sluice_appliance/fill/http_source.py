@@ -33,13 +33,16 @@ class HttpSources:
 
     @staticmethod
     @asynccontextmanager
-    async def open_session(appliance: str | None = None) -> AsyncIterator[HttpSession]:
+    async def open_session(
+        appliance: str | None = None, *, cores_left: int = 0
+    ) -> AsyncIterator[HttpSession]:
         """No time limit of its own (the fetcher has the stall limit), nothing decoded on the way. Each
-        request names the box that asks, so that one that comes back to it is known (RFC 8586)."""
+        request names the box that asks, so that one that comes back to it is known (RFC 8586). So many
+        cores are left to those who serve."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "sluice-appliance"}
         if appliance is not None:
             headers["CDN-Loop"] = appliance
-        plain = PlainHttp(headers)
+        plain = PlainHttp(headers, cores_left=cores_left)
         try:
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None),

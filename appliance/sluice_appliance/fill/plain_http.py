@@ -55,11 +55,11 @@ def plain_target(url: str) -> Target | None:
 class PlainHttp:
     """Belongs to one event loop; `close` it there. `headers` go with every request."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], *, cores_left: int = 0) -> None:
         self._headers = headers
         # With when each was used last.
         self._idle: deque[tuple[float, Connection]] = deque()
-        self._receivers = background_threads("fill-receive", _RECEIVERS_MAX)
+        self._receivers = background_threads("fill-receive", _RECEIVERS_MAX, cores_left=cores_left)
 
     def close(self) -> None:
         while self._idle:

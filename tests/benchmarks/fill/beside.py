@@ -3,7 +3,7 @@
 A serving worker on core 0 sends a hot object to one client at a steady rate; the client counts from when a
 request was due to the last byte, so that one that is late makes those behind it late too. The source of the
 fill, and the client, stand on core 1, as they would on other machines; the client goes before all else there.
-The fill runs where the kernel puts it, as in `sluice-appliance run`. Ways are measured in turns.
+The fill's threads stand back as in `sluice-appliance run` with one worker. Ways are measured in turns.
 """
 
 import gc

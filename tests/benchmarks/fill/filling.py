@@ -32,14 +32,25 @@ _TELL_S = 1.0
 
 def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--as-serving"]
-    if len(words) < len(sys.argv) - 1:
+    stands_back = len(words) == len(sys.argv) - 1
+    if not stands_back:
         background.BACKGROUND_NICE = 0
     folder, url, facts = words[:3]
     bits_per_s = float(words[3]) if len(words) > 3 else None
     found = json.loads(Path(facts).read_text())
     header = ObjectHeader(KEY, found["size_bytes"], bytes.fromhex(found["sha256"]), "video/mp4")
     digests = bytes.fromhex(found["blocks"])
-    asyncio.run(fill(Path(folder), url, header, digests, bits_per_s, for_ever=True))
+    asyncio.run(
+        fill(
+            Path(folder),
+            url,
+            header,
+            digests,
+            bits_per_s,
+            for_ever=True,
+            cores_left=int(stands_back),
+        )
+    )
 
 
 async def fill(
@@ -50,12 +61,18 @@ async def fill(
     bits_per_s: float | None = None,
     *,
     for_ever: bool = False,
+    cores_left: int = 0,
 ) -> None:
     """Once, or until killed. Each time the object is published durably; then it is deleted."""
-    asyncio.get_running_loop().set_default_executor(background.background_threads("background"))
+    asyncio.get_running_loop().set_default_executor(
+        background.background_threads("background", cores_left=cores_left)
+    )
     tally = FillTally(supervisor_counters())
     with Store.open(root) as store:
-        async with HttpSources.open_session() as session, asyncio.TaskGroup() as group:
+        async with (
+            HttpSources.open_session(cores_left=cores_left) as session,
+            asyncio.TaskGroup() as group,
+        ):
             intake = Intake(
                 HttpSources(session), tally, Reputation(), Pace(bits_per_s), stall_s=10.0
             )
