@@ -57,6 +57,7 @@ from sluice_appliance.store.tally import AuditTally
 from sluice_appliance.store.threaded import ThreadedStore
 from sluice_appliance.store.watching import watch_disks
 from sluice_runtime.addresses import parse_address
+from sluice_runtime.background import background_threads
 from sluice_runtime.counters import SharedCounters, index_of
 from sluice_runtime.lifecycle import stop_signals
 from sluice_runtime.logs import get_logger
@@ -105,6 +106,10 @@ def own_box(
 async def _own(
     config: ApplianceConfig, store: Store, rng: random.Random, wall_clock: Callable[[], float]
 ) -> None:
+    # Disks and sources are spoken to in threads: all of it can wait for what serving needs of a core.
+    asyncio.get_running_loop().set_default_executor(
+        background_threads("background", cores_left=config.workers)
+    )
     counters = serving_counters(config.workers)
     if config.access_records is not None:
         try:
@@ -152,7 +157,7 @@ async def _run(
         received=received_bytes,
         sent=lambda: counters.total(index_of(counters.specs, _BODY_BYTES)),
     )
-    async with HttpSources.open_session(config.appliance) as session:
+    async with HttpSources.open_session(config.appliance, cores_left=config.workers) as session:
         agent = Agent(
             _agent_settings(config),
             _standing(config, pool.address.port),
