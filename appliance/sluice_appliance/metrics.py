@@ -30,6 +30,12 @@ _BODIES = (
     "Responses with a body, by where its first byte was found; `disk` near `memory` means that the"
     " box needs memory or its clients are spread over too many objects."
 )
+_UNSERVED = (
+    "Requests for what the box does not hold that were not served: `absent` no title has it, or nobody"
+    " could say; `unavailable` every source of it failed; `busy` the box has enough to pull."
+)
+# In the order of `serving.tally.PULLS_FAILED`.
+_PULL_REASONS = ("absent", "unavailable", "busy")
 _READ_BYTES = (
     "Bytes of bodies sent, by where they were found; `disk` bounds the box, `memory` does not."
 )
@@ -230,6 +236,21 @@ SERVING: tuple[Spec, ...] = (
         "Reads that waited for a thread of their worker, added up four times a second; growing all the"
         " time, the disks are asked for more than they give, and fill stands aside.",
     ),
+    CounterSpec("sluice_appliance_bodies_total", _BODIES, {"from": "pull"}),
+    CounterSpec("sluice_appliance_read_bytes_total", _READ_BYTES, {"from": "pull"}),
+    CounterSpec(
+        "sluice_appliance_pulled_blocks_total",
+        "Blocks that workers were handed of what the box does not hold; each worker that asks has its own.",
+    ),
+    CounterSpec(
+        "sluice_appliance_pulls_broken_total",
+        "Responses broken off because what was missing of them could not be had any more: look at the"
+        " source faults.",
+    ),
+    *(
+        CounterSpec("sluice_appliance_misses_unserved_total", _UNSERVED, {"reason": reason})
+        for reason in _PULL_REASONS
+    ),
 )
 
 
@@ -260,6 +281,25 @@ _PAUSES = (
 )
 _SIGNALS = ("disk_queue", "shed", "loop_lag", "cpu")
 _REFUSAL_KINDS = ("signature", "malformed", "other_appliance", "older")
+
+_PULL_ASKED = (
+    "Blocks that clients missed, by where they were: `memory` and `flash` hold what was pulled before,"
+    " `under_way` somebody else's request brings already; of `nowhere` each is one that a source sends."
+)
+_PULL_BLOCKS = (
+    "Blocks that came, by from where: a `source`, this box's `flash`, or what the `fill` has brought so"
+    " far."
+)
+_PULLS_FAILED = (
+    "Pulls that came to nothing: `absent` no title has the object, or the control plane cannot be"
+    " asked; `unavailable` every source of it failed."
+)
+_PULLS_REFUSED = (
+    "Pulls refused for a bound: `looks` questions to the control plane, `waiters` responses that wait,"
+    " `pressure` players need the box for what it holds, `flash_writes` a disk too slow for what is worth"
+    " keeping, `unsaid` a worker that does not listen."
+)
+_PULL_BOUNDS = ("looks", "waiters", "pressure", "flash_writes", "unsaid")
 
 _AUDITED = (
     "Objects that the audit checked, by what it found: `damaged` holds other bytes than it should,"
@@ -335,6 +375,47 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
     CounterSpec(
         "sluice_appliance_audit_passes_total",
         "Times that the audit has gone over a whole disk; none in a month, raise `audit_bytes_per_s`.",
+    ),
+    CounterSpec(
+        "sluice_appliance_pull_requests_total",
+        "Requests to sources for what clients missed, up to 8 MiB each; steady ones for the same titles,"
+        " placement should put them here.",
+    ),
+    CounterSpec(
+        "sluice_appliance_pull_bytes_total",
+        "Bytes that came for what clients missed; they are in `sluice_appliance_fill_bytes_total` too.",
+    ),
+    *(
+        CounterSpec("sluice_appliance_pull_blocks_asked_total", _PULL_ASKED, {"found": found})
+        for found in ("memory", "flash", "under_way", "nowhere")
+    ),
+    *(
+        CounterSpec("sluice_appliance_pull_blocks_total", _PULL_BLOCKS, {"from": where})
+        for where in ("source", "flash", "fill")
+    ),
+    *(
+        CounterSpec("sluice_appliance_pulls_failed_total", _PULLS_FAILED, {"reason": reason})
+        for reason in ("absent", "unavailable")
+    ),
+    *(
+        CounterSpec("sluice_appliance_pulls_refused_total", _PULLS_REFUSED, {"bound": bound})
+        for bound in _PULL_BOUNDS
+    ),
+    CounterSpec(
+        "sluice_appliance_pull_negative_hits_total",
+        "Questions answered from what failed within the last second; many are a flood of wrong names.",
+    ),
+    CounterSpec(
+        "sluice_appliance_pulls_abandoned_total",
+        "Pulls ended early because nobody waited for the rest; players that seek cause some.",
+    ),
+    CounterSpec(
+        "sluice_appliance_pull_flash_bytes_total",
+        "Bytes of pulled blocks written to flash, which wears it.",
+    ),
+    CounterSpec(
+        "sluice_appliance_pull_flash_errors_total",
+        "Pulled blocks that flash did not take or give: it is full or dying.",
     ),
     CounterSpec(
         "sluice_appliance_fill_manifests_total",

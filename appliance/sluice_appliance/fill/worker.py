@@ -84,6 +84,7 @@ class FillWorker:
         rng: random.Random,
         on_progress: Callable[[], None],
         load: Callable[[], Load] | None = None,
+        reputation: Reputation | None = None,
     ) -> None:
         self._store = store
         self._tally = tally
@@ -91,7 +92,8 @@ class FillWorker:
         self._rng = rng
         self._on_progress = on_progress
         self._pace = Pace()
-        intake = Intake(reader, tally, Reputation(), self._pace, stall_s=settings.stall_s)
+        reputation = Reputation() if reputation is None else reputation
+        intake = Intake(reader, tally, reputation, self._pace, stall_s=settings.stall_s)
         self._fetcher = Fetcher(store, intake, tally)
         self._sources = SourceBook(lister)
         self._crew = Crew(

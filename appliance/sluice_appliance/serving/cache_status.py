@@ -16,8 +16,11 @@ class Outcome(Enum):
 
     MEMORY = "hit"
     DISK = "hit; detail=disk"
+    # Brought in for this request, or while it waited.
     FILL = "fwd=miss; detail=fill"
-    # No store was asked for these: what is not here is not fetched while a client waits.
+    # No source of it could be read.
+    UNREACHABLE = "fwd=miss; detail=unreachable"
+    # Nobody else was asked for these, or none has it.
     ABSENT = "detail=absent"
     SHED = "detail=shed"
     LOOP = "detail=loop"

@@ -9,15 +9,15 @@ memory waits for a thread to read them (`cold_reads.py`), and no one else waits 
 """
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answering import Answer
+from sluice_appliance.serving.answering import Answer, Waits
 from sluice_appliance.serving.cache_status import Outcome, server_timing_field
-from sluice_appliance.serving.cold_reads import Pending
 from sluice_appliance.serving.events import HUNG_UP, INCOMING, OUTGOING
 from sluice_appliance.serving.host import Host
 from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.memo import Fields
 from sluice_appliance.serving.objects import StorageFault
 from sluice_appliance.serving.outgoing import Outgoing, Progress
+from sluice_appliance.serving.pulled import PullFailed
 from sluice_appliance.serving.reader import Asked, RequestReader
 from sluice_appliance.serving.slowness import Pace, idle_s
 from sluice_appliance.serving.tcp_path import FIXED, LOOK_EVERY_STALLS
@@ -29,6 +29,8 @@ BURST_BYTES = 4 * 1024 * 1024
 DISCARDED_BYTES_MAX = 256 * 1024
 
 _NOBODY = Asked(b"")
+# What such answers waited for was no disk of this box.
+_FROM_ELSEWHERE = frozenset((Outcome.FILL, Outcome.UNREACHABLE))
 
 
 class Connection:
@@ -84,7 +86,7 @@ class Connection:
         self._ordinal = 0
         self._out: Outgoing | None = None
         # A disk is asked for what comes next; or would be, if it had not too much to do.
-        self._waiting: Pending | None = None
+        self._waiting: Waits | None = None
         self._starved = False
         # This request has waited for a disk.
         self._from_disk = False
@@ -155,17 +157,23 @@ class Connection:
         self._host.gone(self)
 
     def _woken(self, error: Exception | None) -> None:
-        """A thread has read what was waited for, or could not."""
+        """What was waited for is here, or will not come."""
         self._waiting = None
         self._from_disk = True
         self._since = self._host.now
         if error is not None:
             if self._out is not None:
-                self._host.row[tally.REFUSED_STORAGE] += 1
+                self._count_broken(error)
                 self.close()
                 return
-            self._take(self._host.answerer.fail(error))
+            host = self._host
+            self._go_on_with(host.answerer.go_on(error, self._asked, host.now, self._woken))
         self._run()
+
+    def _count_broken(self, error: Exception) -> None:
+        """The rest of a response will not come."""
+        pulled = isinstance(error, PullFailed)
+        self._host.row[tally.PULLS_BROKEN if pulled else tally.REFUSED_STORAGE] += 1
 
     # --- the short way ----------------------------------------------------------------------------
 
@@ -327,11 +335,15 @@ class Connection:
 
     def _answer(self) -> None:
         host = self._host
-        answer = host.answerer.answer(self._asked, host.now, self._woken, waited=self._from_disk)
+        self._go_on_with(
+            host.answerer.answer(self._asked, host.now, self._woken, waited=self._from_disk)
+        )
+
+    def _go_on_with(self, answer: Answer | Waits) -> None:
         if isinstance(answer, Answer):
             self._take(answer)
         else:
-            self._since = host.now
+            self._since = self._host.now
             self._waiting = answer
 
     def _take(self, answer: Answer) -> None:
@@ -355,7 +367,8 @@ class Connection:
             tail = tails.keep_alive if self._asked.http_1_0 else tails.stay
         if self._from_disk:
             waited_ms = (host.clock() - self._began_at) * 1000
-            tail = server_timing_field(b"disk", waited_ms) + tail
+            waited_for = b"fill" if answer.outcome in _FROM_ELSEWHERE else b"disk"
+            tail = server_timing_field(waited_for, waited_ms) + tail
         self._send_on(answer, response.head + tail, 0)
 
     def _send_on(self, answer: Answer, head: bytes, sent: int) -> None:
