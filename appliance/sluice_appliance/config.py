@@ -20,6 +20,8 @@ _FILL_CONCURRENCY_MAX = 64
 _AUDIT_BYTES_PER_S = (100_000, 100_000_000_000)
 # Less could not hold what a few players wait for; more is more descriptors than a process has.
 _PULL_MEMORY_BYTES = (16 * 1024 * 1024, 4 * 1024 * 1024 * 1024)
+# Of less, a day's writes would not be worth a file.
+_PULL_FLASH_BYTES_MIN = 64 * 1024 * 1024
 _TIERS = ("auto", *(tier.value for tier in Tier))
 # A look-up of what is held nowhere asks each of them.
 _DISKS_MAX = 64
@@ -141,7 +143,10 @@ class ApplianceConfig:
         _check_range("fill_concurrency", self.fill_concurrency, 1, _FILL_CONCURRENCY_MAX)
         _check_range("fill_stall_s", self.fill_stall_s, 0.1, 3600.0)
         _check_range("pull_memory_bytes", self.pull_memory_bytes, *_PULL_MEMORY_BYTES)
-        _check_range("pull_flash_bytes", self.pull_flash_bytes, 0, 2**63 - 1)
+        if self.pull_flash_bytes:
+            _check_range(
+                "pull_flash_bytes", self.pull_flash_bytes, _PULL_FLASH_BYTES_MIN, 2**63 - 1
+            )
         if self.audit_bytes_per_s:
             _check_range("audit_bytes_per_s", self.audit_bytes_per_s, *_AUDIT_BYTES_PER_S)
         _check_advertised("advertise_ipv4", self.advertise_ipv4, 4)

@@ -96,6 +96,11 @@ class Puller:
     def blocks_in_memory(self) -> int:
         return len(self._memory)
 
+    @property
+    def pulls_under_way(self) -> int:
+        """Requests to sources, and looks at this box's disks before them."""
+        return self._pulls
+
     # --- what workers say -------------------------------------------------------------------------
 
     def look(self, worker: Worker, number: int, key: str) -> None:

@@ -17,7 +17,7 @@ from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.memo import Fields
 from sluice_appliance.serving.objects import StorageFault
 from sluice_appliance.serving.outgoing import Outgoing, Progress
-from sluice_appliance.serving.pulled import PullFailed
+from sluice_appliance.serving.pulled import PullFailed, PullWait
 from sluice_appliance.serving.reader import Asked, RequestReader
 from sluice_appliance.serving.slowness import Pace, idle_s
 from sluice_appliance.serving.tcp_path import FIXED, LOOK_EVERY_STALLS
@@ -104,6 +104,11 @@ class Connection:
             self._readable = True
             if mask & HUNG_UP:
                 self._hung_up = True
+                if isinstance(self._waiting, PullWait):
+                    # It might have ended its side alone; more likely it has left, and what it waits for
+                    # would come from afar for nobody.
+                    self.close()
+                    return
         if self._idle:
             if not self._serve_hot():
                 self._run()

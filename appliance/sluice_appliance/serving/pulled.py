@@ -164,7 +164,7 @@ class PulledBody(OpenObject):
         if not self._asked_first <= block < self._asked_end or block in self.known.gone:
             # Another part of several; or it came and went again before it was sent.
             self._asked_first = self._asked_end = block
-        self._ask(block, end)
+            self._ask(block, end)
         return wait
 
     def failed(self) -> None:

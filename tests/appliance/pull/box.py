@@ -180,8 +180,12 @@ class Box:
         )
 
     async def ask(self, key: str, *lines: str, method: str = "GET") -> Reply:
-        """Sends a request; the reply's head may be long in coming."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 26)
+        """Sends a request; the reply's head may be long in coming, and of the body no more is taken than
+        is read."""
+        client = socket.create_connection(("127.0.0.1", self.port))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
+        client.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=client)
         fields = "".join(f"{line}\r\n" for line in lines)
         writer.write(f"{method} /{key} HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode())
         reply = Reply(reader, writer)

@@ -2,7 +2,7 @@
 
 import pytest
 from appliance.pull.box import KEY, MIB, body_of, header_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice_appliance.pull.negatives import NEGATIVE_S, NEGATIVES_MAX, Negatives
@@ -16,6 +16,7 @@ def located(body: bytes = BODY, *, digests: bool = True) -> Located:
     return Located(header_of(KEY, body), block_digests(body) if digests else None, ())
 
 
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 2 * MIB), max_size=5), st.booleans(), st.integers(0, 2))
 def test_however_the_bytes_come_each_block_is_shown_once_and_right(
     cuts: list[int], digests: bool, first: int
@@ -38,6 +39,7 @@ def show_all(verifier: Verifier, body: bytes, shown: list[tuple[int, bytes]]) ->
             shown.append(each)  # noqa: PERF402 - what came before it raises counts
 
 
+@settings(max_examples=25)
 @given(st.integers(0, len(BODY) - 1), st.booleans())
 def test_a_wrong_bit_anywhere_keeps_its_block_from_being_shown(at: int, digests: bool) -> None:
     bent = bytearray(BODY)
