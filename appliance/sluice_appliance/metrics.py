@@ -4,6 +4,7 @@ The serving workers' counters stand in the order of `serving/tally.py`. Workers 
 start: it has no room for prometheus_client, which costs a tenth of their start (`gauges.py` has).
 """
 
+from sluice_appliance.pull.metrics import PULLS
 from sluice_appliance.serving import tally
 from sluice_runtime.counters import CounterSpec, HistogramSpec, SharedCounters, Spec
 
@@ -282,25 +283,6 @@ _PAUSES = (
 _SIGNALS = ("disk_queue", "shed", "loop_lag", "cpu")
 _REFUSAL_KINDS = ("signature", "malformed", "other_appliance", "older")
 
-_PULL_ASKED = (
-    "Blocks that clients missed, by where they were: `memory` and `flash` hold what was pulled before,"
-    " `under_way` somebody else's request brings already; of `nowhere` each is one that a source sends."
-)
-_PULL_BLOCKS = (
-    "Blocks that came, by from where: a `source`, this box's `flash`, or what the `fill` has brought so"
-    " far."
-)
-_PULLS_FAILED = (
-    "Pulls that came to nothing: `absent` no title has the object, or the control plane cannot be"
-    " asked; `unavailable` every source of it failed."
-)
-_PULLS_REFUSED = (
-    "Pulls refused for a bound: `looks` questions to the control plane, `waiters` responses that wait,"
-    " `pressure` players need the box for what it holds, `flash_writes` a disk too slow for what is worth"
-    " keeping, `unsaid` a worker that does not listen."
-)
-_PULL_BOUNDS = ("looks", "waiters", "pressure", "flash_writes", "unsaid")
-
 _AUDITED = (
     "Objects that the audit checked, by what it found: `damaged` holds other bytes than it should,"
     " `unreadable` the disk does not give; both are put away and come again. One now and then is rot, many"
@@ -377,47 +359,6 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
         "Times that the audit has gone over a whole disk; none in a month, raise `audit_bytes_per_s`.",
     ),
     CounterSpec(
-        "sluice_appliance_pull_requests_total",
-        "Requests to sources for what clients missed, up to 8 MiB each; steady ones for the same titles,"
-        " placement should put them here.",
-    ),
-    CounterSpec(
-        "sluice_appliance_pull_bytes_total",
-        "Bytes that came for what clients missed; they are in `sluice_appliance_fill_bytes_total` too.",
-    ),
-    *(
-        CounterSpec("sluice_appliance_pull_blocks_asked_total", _PULL_ASKED, {"found": found})
-        for found in ("memory", "flash", "under_way", "nowhere")
-    ),
-    *(
-        CounterSpec("sluice_appliance_pull_blocks_total", _PULL_BLOCKS, {"from": where})
-        for where in ("source", "flash", "fill")
-    ),
-    *(
-        CounterSpec("sluice_appliance_pulls_failed_total", _PULLS_FAILED, {"reason": reason})
-        for reason in ("absent", "unavailable")
-    ),
-    *(
-        CounterSpec("sluice_appliance_pulls_refused_total", _PULLS_REFUSED, {"bound": bound})
-        for bound in _PULL_BOUNDS
-    ),
-    CounterSpec(
-        "sluice_appliance_pull_negative_hits_total",
-        "Questions answered from what failed within the last second; many are a flood of wrong names.",
-    ),
-    CounterSpec(
-        "sluice_appliance_pulls_abandoned_total",
-        "Pulls ended early because nobody waited for the rest; players that seek cause some.",
-    ),
-    CounterSpec(
-        "sluice_appliance_pull_flash_bytes_total",
-        "Bytes of pulled blocks written to flash, which wears it.",
-    ),
-    CounterSpec(
-        "sluice_appliance_pull_flash_errors_total",
-        "Pulled blocks that flash did not take or give: it is full or dying.",
-    ),
-    CounterSpec(
         "sluice_appliance_fill_manifests_total",
         "Manifests taken from the control plane; standing still is no fault.",
     ),
@@ -468,8 +409,8 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
 
 
 def supervisor_counters() -> SharedCounters:
-    """What the fill and the agent count, in the one process that does both."""
-    return SharedCounters(SUPERVISOR, rows=1)
+    """What the fill, the agent and the pulls count, in the one process that does all."""
+    return SharedCounters(SUPERVISOR + PULLS, rows=1)
 
 
 def serving_counters(workers: int) -> SharedCounters:

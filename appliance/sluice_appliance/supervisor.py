@@ -35,6 +35,9 @@ from sluice_appliance.gauges import (
     FILL_POSTPONED,
     FILL_ROI,
     HELD_BYTES,
+    PULL_BLOCKS,
+    PULL_FORGOTTEN,
+    PULL_REFUSED,
     STORED_BYTES,
     WANTED_BYTES,
     DiskGauges,
@@ -211,6 +214,9 @@ async def _run(
                 HELD_BYTES: lambda: (agent.progress() or NOTHING_WANTED).held_bytes,
                 FILL_ROI: agent.fill_roi,
                 FILL_POSTPONED: agent.postponed_titles,
+                PULL_BLOCKS: lambda: pulls.puller.blocks_in_memory,
+                PULL_REFUSED: lambda: pulls.cache.budget.refused_bytes,
+                PULL_FORGOTTEN: lambda: pulls.cache.worth.forgotten,
             },
         )
         registry.register(DiskGauges(store.disks))

@@ -28,6 +28,12 @@ class Outcome(Enum):
     STORAGE = "detail=storage"
     REFUSED = "detail=refused"
 
+    @property
+    def waited_for(self) -> bytes:
+        """What a request that waited and ended so waited for."""
+        elsewhere = self in (Outcome.FILL, Outcome.UNREACHABLE)
+        return b"fill" if elsewhere else b"disk"
+
 
 def cache_status_field(name: str, outcome: Outcome) -> bytes:
     """The line by which the cache `name` says how a request ended. Raises ValueError for a name that

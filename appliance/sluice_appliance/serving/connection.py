@@ -29,8 +29,6 @@ BURST_BYTES = 4 * 1024 * 1024
 DISCARDED_BYTES_MAX = 256 * 1024
 
 _NOBODY = Asked(b"")
-# What such answers waited for was no disk of this box.
-_FROM_ELSEWHERE = frozenset((Outcome.FILL, Outcome.UNREACHABLE))
 
 
 class Connection:
@@ -168,17 +166,13 @@ class Connection:
         self._since = self._host.now
         if error is not None:
             if self._out is not None:
-                self._count_broken(error)
+                pulled = isinstance(error, PullFailed)
+                self._host.row[tally.PULLS_BROKEN if pulled else tally.REFUSED_STORAGE] += 1
                 self.close()
                 return
             host = self._host
             self._go_on_with(host.answerer.go_on(error, self._asked, host.now, self._woken))
         self._run()
-
-    def _count_broken(self, error: Exception) -> None:
-        """The rest of a response will not come."""
-        pulled = isinstance(error, PullFailed)
-        self._host.row[tally.PULLS_BROKEN if pulled else tally.REFUSED_STORAGE] += 1
 
     # --- the short way ----------------------------------------------------------------------------
 
@@ -372,8 +366,7 @@ class Connection:
             tail = tails.keep_alive if self._asked.http_1_0 else tails.stay
         if self._from_disk:
             waited_ms = (host.clock() - self._began_at) * 1000
-            waited_for = b"fill" if answer.outcome in _FROM_ELSEWHERE else b"disk"
-            tail = server_timing_field(waited_for, waited_ms) + tail
+            tail = server_timing_field(answer.outcome.waited_for, waited_ms) + tail
         self._send_on(answer, response.head + tail, 0)
 
     def _send_on(self, answer: Answer, head: bytes, sent: int) -> None:
