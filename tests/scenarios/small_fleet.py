@@ -20,6 +20,7 @@ from scenarios.stack import SCRIPTS, free_port, until
 
 from sluice.content.v1 import content_pb2, content_pb2_grpc
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
+from sluice_appliance.store.blocks import block_digests
 from sluice_runtime import rpc
 from sluice_runtime.metrics import parse_exposition
 
@@ -74,8 +75,9 @@ class SmallFleet:
             answer = fleet.GetAppliance(fleet_pb2.GetApplianceRequest(name=name), timeout=10)
             return answer.appliance.health
 
-    def publish(self, title_id: str, objects: dict[str, bytes]) -> None:
-        """Registers a title of which the objects are at `title/v1/name` of the origin."""
+    def publish(self, title_id: str, objects: dict[str, bytes], *, digests: bool = False) -> None:
+        """Registers a title of which the objects are at `title/v1/name` of the origin, with the digests of
+        their blocks or without."""
         title = content_pb2.Title(
             display_name=title_id,
             version="v1",
@@ -88,6 +90,7 @@ class SmallFleet:
                     size_bytes=len(body),
                     sha256=hashlib.sha256(body).digest(),
                     content_type="video/mp4",
+                    block_digests=block_digests(body) if digests else b"",
                 )
                 for name, body in objects.items()
             ],

@@ -133,6 +133,10 @@ class Bookkeeper:
         if flash:
             self.wrote_flash(size_bytes)
 
+    def pulled(self, size_bytes: int) -> None:
+        """So many bytes came because a player waited for them: no window's, but fetched all the same."""
+        self._came += size_bytes
+
     def wrote_flash(self, size_bytes: int) -> None:
         self.accounts.wrote_flash(size_bytes, self._steady())
 

@@ -83,9 +83,8 @@ class FillWorker:
         self._on_progress = on_progress
         self._pace = Pace()
         self._stock = Stock(store, tally)
-        intake = Intake(
-            reader, tally, reputation or Reputation(), self._pace, stall_s=settings.stall_s
-        )
+        reputation = Reputation() if reputation is None else reputation
+        intake = Intake(reader, tally, reputation, self._pace, stall_s=settings.stall_s)
         self._fetcher = Fetcher(store, intake, tally)
         self._sources = SourceBook(lister)
         self._spending = Spending(

@@ -8,6 +8,7 @@ Each decides elsewhere; a request for a hot object passes all of them in some 2 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from sluice_appliance.pull.messages import Why
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answers import Response, absent, refuse
 from sluice_appliance.serving.cache_status import Outcome
@@ -16,12 +17,17 @@ from sluice_appliance.serving.concurrency import retry_after_s
 from sluice_appliance.serving.disk_jobs import Wake
 from sluice_appliance.serving.hot import HOT_BYTES_MAX, HOT_S, KEPT_BYTES_MAX, HotAnswer
 from sluice_appliance.serving.loops import refuse_loop
-from sluice_appliance.serving.objects import FRESH_S, Cold, OpenObject, OpenObjects
+from sluice_appliance.serving.objects import FRESH_S, Cold, Missing, OpenObject, OpenObjects
+from sluice_appliance.serving.pulled import PulledObject, PullFailed, PullWait
+from sluice_appliance.serving.pulls import Pulls
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.request import answer_options, respond
-from sluice_appliance.serving.target import host_of
+from sluice_appliance.serving.target import host_of, read_target
 from sluice_appliance.serving.tokens.claims import Refusal
 from sluice_appliance.serving.tokens.gate import Gate
+
+# What an answer waits for: a disk, or bytes from elsewhere.
+Waits = Pending | PullWait
 
 
 class Answer(NamedTuple):
@@ -46,19 +52,22 @@ class Answerer:
         cdn_id: bytes,
         gate: Gate,
         wall_clock: Callable[[], float],
+        pulls: Pulls | None = None,
     ) -> None:
         self.gate = gate
         # Every answer is to tell its client that it should go.
         self.draining = False
         self._objects = objects
         self._cold_reads = cold_reads
+        # None where what is not held is not pulled.
+        self._pulls = pulls
         self._row = row
         self._cdn_id = cdn_id
         self._wall_clock = wall_clock
         self._turned_away = 0
 
-    def answer(self, asked: Asked, now: float, wake: Wake, *, waited: bool) -> Answer | Pending:
-        """`waited` says that a disk was read for this request before."""
+    def answer(self, asked: Asked, now: float, wake: Wake, *, waited: bool) -> Answer | Waits:
+        """`waited` says that a disk was read for this request before, or bytes came from elsewhere."""
         if asked.refusal is not None:
             return Answer(asked.refusal, refusal=_sentence(asked.refusal))
         target, fields = asked.target, asked.fields
@@ -70,19 +79,31 @@ class Answerer:
                 return Answer(looped, outcome=Outcome.LOOP, refusal=_sentence(looped))
         # A token has an "=" before it, in the path or the query.
         if self.gate.required or b"=" in target:
-            permit = self.gate.judge(
-                target, host_of(target, fields.get(b"host", b"")), self._wall_clock()
-            )
+            permit = self._judge(asked)
             if isinstance(permit, Refusal):
                 return _forbidden(permit)
             target = permit
+        if self._pulls is not None and (key := self._pulls.missing(target, now)):
+            return self._answer_missing(Missing(key), target, asked, now, wake)
         found = self._objects.find(target, now)
         if isinstance(found, OpenObject):
             return self._answer_from(found, asked, now, wake, waited)
         if isinstance(found, Cold):
             return self._begun(self._cold_reads.open(found.path, found.open, found.opened, wake))
+        if isinstance(found, Missing):
+            return self._answer_missing(found, target, asked, now, wake)
         outcome = Outcome.ABSENT if found.status == 404 else Outcome.REFUSED
         return Answer(found, outcome=outcome, refusal=_sentence(found))
+
+    def go_on(self, error: Exception, asked: Asked, now: float, wake: Wake) -> Answer | Waits:
+        """After a wait that did not come to bytes: where a disk was waited for and does not have it, it
+        may come from elsewhere."""
+        if isinstance(error, FileNotFoundError):
+            target = self._judge(asked)
+            key = None if isinstance(target, Refusal) else read_target(target)
+            if isinstance(key, str) and not isinstance(target, Refusal):
+                return self._answer_missing(Missing(key), target, asked, now, wake)
+        return self.fail(error)
 
     def answer_hot(
         self, target: bytes, fields: Mapping[bytes, bytes], now: float, tail: bytes, *, last: bool
@@ -112,7 +133,9 @@ class Answerer:
         return HotAnswer(until, found, response, head, whole, target, fields, last)
 
     def fail(self, error: Exception) -> Answer:
-        """What waiting for a disk came to, where it did not come to bytes."""
+        """What waiting came to, where it did not come to bytes."""
+        if isinstance(error, PullFailed):
+            return self._fail_pull(error.why)
         if isinstance(error, FileNotFoundError):
             self._row[tally.ABSENT_OBJECTS] += 1
             return Answer(absent(), outcome=Outcome.ABSENT)
@@ -127,7 +150,7 @@ class Answerer:
         now: float,
         wake: Wake,
         waited: bool,
-    ) -> Answer | Pending:
+    ) -> Answer | Waits:
         response = respond(asked.method, asked.fields, found.facts)
         length = response.length
         if not length or asked.method == b"HEAD":
@@ -142,14 +165,67 @@ class Answerer:
         outcome = Outcome.DISK if waited else Outcome.MEMORY
         return Answer(response, found, outcome)
 
-    def _begun(self, begun: Pending | Shed) -> Answer | Pending:
+    # --- what is not held -------------------------------------------------------------------------
+
+    def _answer_missing(
+        self, missing: Missing, target: bytes, asked: Asked, now: float, wake: Wake
+    ) -> Answer | Waits:
+        """An object that no disk here has; it may come from elsewhere. What another box or CDN asks for
+        is not asked of a third: two boxes would send each other round."""
+        pulls = self._pulls
+        if pulls is None or b"cdn-loop" in asked.fields:
+            return self.fail(FileNotFoundError())
+        pulls.note_missing(target, missing.key, now)
+        known = pulls.find(missing.key, now, wake)
+        if isinstance(known, PullWait):
+            return known
+        if isinstance(known, PullFailed):
+            return self._fail_pull(known.why)
+        return self._answer_pulled(pulls, known, target, asked, wake)
+
+    def _answer_pulled(
+        self, pulls: Pulls, known: PulledObject, target: bytes, asked: Asked, wake: Wake
+    ) -> Answer | Waits:
+        assert known.facts is not None, "found before it was known"
+        response = respond(asked.method, asked.fields, known.facts)
+        offset, length = response.offset, response.length
+        if not length or asked.method == b"HEAD":
+            outcome = Outcome.FILL if response.status < 400 else Outcome.REFUSED
+            return Answer(response, None, outcome)
+        body = pulls.body(known, target)
+        if isinstance(body, PullFailed):
+            return self._fail_pull(body.why)
+        if body.reach(offset, offset + length) == offset:
+            return body.want(offset, offset + length, wake, begun=False)
+        return Answer(response, body, Outcome.FILL if body.waited else Outcome.MEMORY)
+
+    def _fail_pull(self, why: Why) -> Answer:
+        self._row[tally.PULLS_FAILED[why.value]] += 1
+        if why is Why.ABSENT:
+            return self.fail(FileNotFoundError())
+        busy = why is Why.BUSY
+        sentence = "too much comes from elsewhere" if busy else "no source of it can be read"
+        outcome = Outcome.SHED if busy else Outcome.UNREACHABLE
+        return self._turn_away(sentence, outcome, f"pull_{why.value}")
+
+    def _begun(self, begun: Pending | Shed) -> Answer | Waits:
         if isinstance(begun, Pending):
             return begun
         self._row[begun.value] += 1
+        return self._turn_away("the disks have enough to do", Outcome.SHED, begun.name.lower())
+
+    def _turn_away(self, sentence: str, outcome: Outcome, refusal: str) -> Answer:
         self._turned_away += 1
         fields = b"Retry-After: %d\r\n" % retry_after_s(self._turned_away)
-        response = refuse(503, "the disks have enough to do", fields=fields)
-        return Answer(response, outcome=Outcome.SHED, refusal=begun.name.lower())
+        return Answer(refuse(503, sentence, fields=fields), outcome=outcome, refusal=refusal)
+
+    def _judge(self, asked: Asked) -> bytes | Refusal:
+        """The target without its token, or why it may not come in."""
+        target = asked.target
+        if not self.gate.required and b"=" not in target:
+            return target
+        host = host_of(target, asked.fields.get(b"host", b""))
+        return self.gate.judge(target, host, self._wall_clock())
 
 
 def _forbidden(refusal: Refusal) -> Answer:

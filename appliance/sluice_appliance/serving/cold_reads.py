@@ -11,6 +11,7 @@ from typing import TypeVar
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.concurrency import ConcurrencyLimiter, Kind, Permit
 from sluice_appliance.serving.disk_jobs import Waiting, Wake
+from sluice_appliance.serving.pulled import PulledBody, PullWait
 from sluice_appliance.serving.read_ahead import ReadAhead, Source
 
 T = TypeVar("T")
@@ -62,7 +63,10 @@ class ColdReads:
         self.clock = clock
 
     def reach(self, source: Source, offset: int, end: int, now: float) -> int:
-        """Up to where the body may be sent from `offset`; `offset` where a disk must be read first."""
+        """Up to where the body may be sent from `offset`; `offset` where a disk must be read first, or
+        it has to come from elsewhere."""
+        if isinstance(source, PulledBody):
+            return source.reach(offset, end)
         return self.ahead.reach(source, offset, end, now)
 
     def begin(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | Shed:
@@ -77,8 +81,10 @@ class ColdReads:
             return Shed.QUEUE_FULL
         return pending
 
-    def want(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | None:
+    def want(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | PullWait | None:
         """For one that has begun; None where too many wait: ask again a little later."""
+        if isinstance(source, PulledBody):
+            return source.want(offset, end, wake, begun=True)
         permit = self.limiter.try_begin(Kind.UNDER_WAY, self.clock())
         pending = Pending(self, permit, wake)
         pending.waiting = self.ahead.want(source, offset, end, pending.woken, begun=True)

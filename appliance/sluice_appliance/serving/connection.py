@@ -10,15 +10,15 @@ memory waits for a thread to read them (`cold_reads.py`), and no one else waits 
 """
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answering import Answer
+from sluice_appliance.serving.answering import Answer, Waits
 from sluice_appliance.serving.cache_status import Outcome, server_timing_field
-from sluice_appliance.serving.cold_reads import Pending
 from sluice_appliance.serving.events import HUNG_UP, INCOMING, OUTGOING
 from sluice_appliance.serving.host import Host
 from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.memo import Fields
 from sluice_appliance.serving.objects import StorageFault
 from sluice_appliance.serving.outgoing import Outgoing, Progress
+from sluice_appliance.serving.pulled import PullFailed, PullWait
 from sluice_appliance.serving.reader import Asked, RequestReader
 from sluice_appliance.serving.request import is_leaving
 from sluice_appliance.serving.slowness import Pace, idle_s
@@ -86,7 +86,7 @@ class Connection:
         self._ordinal = 0
         self._out: Outgoing | None = None
         # A disk is asked for what comes next; or would be, if it had not too much to do.
-        self._waiting: Pending | None = None
+        self._waiting: Waits | None = None
         self._starved = False
         # This request has waited for a disk.
         self._from_disk = False
@@ -104,6 +104,11 @@ class Connection:
             self._readable = True
             if mask & HUNG_UP:
                 self._hung_up = True
+                if isinstance(self._waiting, PullWait):
+                    # It might have ended its side alone; more likely it has left, and what it waits for
+                    # would come from afar for nobody.
+                    self.close()
+                    return
         if self._idle:
             if not self._serve_hot():
                 self._run()
@@ -157,16 +162,18 @@ class Connection:
         self._host.gone(self)
 
     def _woken(self, error: Exception | None) -> None:
-        """A thread has read what was waited for, or could not."""
+        """What was waited for is here, or will not come."""
         self._waiting = None
         self._from_disk = True
         self._since = self._host.now
         if error is not None:
             if self._out is not None:
-                self._host.row[tally.REFUSED_STORAGE] += 1
+                pulled = isinstance(error, PullFailed)
+                self._host.row[tally.PULLS_BROKEN if pulled else tally.REFUSED_STORAGE] += 1
                 self.close()
                 return
-            self._take(self._host.answerer.fail(error))
+            host = self._host
+            self._go_on_with(host.answerer.go_on(error, self._asked, host.now, self._woken))
         self._run()
 
     # --- the short way ----------------------------------------------------------------------------
@@ -338,11 +345,15 @@ class Connection:
 
     def _answer(self) -> None:
         host = self._host
-        answer = host.answerer.answer(self._asked, host.now, self._woken, waited=self._from_disk)
+        self._go_on_with(
+            host.answerer.answer(self._asked, host.now, self._woken, waited=self._from_disk)
+        )
+
+    def _go_on_with(self, answer: Answer | Waits) -> None:
         if isinstance(answer, Answer):
             self._take(answer)
         else:
-            self._since = host.now
+            self._since = self._host.now
             self._waiting = answer
 
     def _take(self, answer: Answer) -> None:
@@ -367,7 +378,7 @@ class Connection:
             tail = tails.keep_alive if self._asked.http_1_0 else tails.stay
         if self._from_disk:
             waited_ms = (host.clock() - self._began_at) * 1000
-            tail = server_timing_field(b"disk", waited_ms) + tail
+            tail = server_timing_field(answer.outcome.waited_for, waited_ms) + tail
         self._send_on(answer, response.head + tail, 0)
 
     def _send_on(self, answer: Answer, head: bytes, sent: int) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answers import Response, absent, refuse
+from sluice_appliance.serving.answers import Response, refuse
 from sluice_appliance.serving.popularity import WorkerTable
 from sluice_appliance.serving.request import ObjectFacts, describe, read_target
 from sluice_appliance.serving.residency import Residency, stop_kernel_read_ahead
@@ -47,6 +47,7 @@ class OpenObject:
     __slots__ = (
         "_map",
         "_popularity",
+        "begins_at",
         "checked_at",
         "facts",
         "fd",
@@ -62,6 +63,8 @@ class OpenObject:
     def __init__(self, path: str, fd: int, facts: ObjectFacts, identity: tuple[int, ...]) -> None:
         self.path = path
         self.fd = fd
+        # Where in its file the body begins.
+        self.begins_at = BODY_OFFSET
         self.facts = facts
         self.identity = identity
         self.checked_at = 0.0
@@ -90,19 +93,28 @@ class OpenObject:
         """Of the body, mapped: what is copied or ciphered is taken from the page cache itself."""
         if self._map is None:
             self._map = memoryview(mmap.mmap(self.fd, 0, prot=mmap.PROT_READ))
-        start = BODY_OFFSET + offset
+        start = self.begins_at + offset
         return self._map[start : start + length]
 
     def release(self) -> None:
         self.users -= 1
         if self.users == 0:
-            # A mapping outlives its descriptor and goes with its last slice.
-            self._map = None
-            os.close(self.fd)
+            self._close()
             if self._popularity is not None:
                 self.add_hits(self.hits, self.sent_bytes)
                 self.hits = self.sent_bytes = 0
                 self._popularity.leave(self.slot)
+
+    def _close(self) -> None:
+        # A mapping outlives its descriptor and goes with its last slice.
+        self._map = None
+        os.close(self.fd)
+
+
+class Missing(NamedTuple):
+    """An object that no disk of the box has."""
+
+    key: ObjectKey
 
 
 class Cold(NamedTuple):
@@ -131,8 +143,9 @@ class OpenObjects:
         self._residency = residency
         self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
 
-    def find(self, target: bytes, now: float) -> OpenObject | Response | Cold:
-        """The object, not yet acquired; the refusal to send; or what must be done first."""
+    def find(self, target: bytes, now: float) -> OpenObject | Missing | Response | Cold:
+        """The object, not yet acquired; that there is none; the refusal to send; or what must be done
+        first."""
         if b"?" in target:
             target = target.partition(b"?")[0]
         found = self._open.get(target)
@@ -148,7 +161,7 @@ class OpenObjects:
         found = self._open.get(target)
         return None if found is None or now - found.checked_at >= FRESH_S else found
 
-    def _open_anew(self, target: bytes, now: float) -> OpenObject | Response | Cold:
+    def _open_anew(self, target: bytes, now: float) -> OpenObject | Missing | Response | Cold:
         key = read_target(target)
         if isinstance(key, Response):
             return key
@@ -157,8 +170,7 @@ class OpenObjects:
         try:
             found = _open_first(paths, lambda path: _open_from_memory(path, key, self._residency))
         except FileNotFoundError:
-            self._row[tally.ABSENT_OBJECTS] += 1
-            return absent()
+            return Missing(key)
         except (OSError, StorageFault):
             self._row[tally.REFUSED_STORAGE] += 1
             return refuse(500, "the object cannot be read here")

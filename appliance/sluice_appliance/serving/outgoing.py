@@ -125,6 +125,9 @@ class Outgoing:
             if answer.outcome is Outcome.MEMORY:
                 row[tally.RESPONSES_FROM_MEMORY] += 1
                 row[tally.BYTES_FROM_MEMORY] += self.sent_bytes
+            elif answer.outcome is Outcome.FILL:
+                row[tally.RESPONSES_PULLED] += 1
+                row[tally.BYTES_PULLED] += self.sent_bytes
             else:
                 row[tally.RESPONSES_FROM_DISK] += 1
                 row[tally.BYTES_FROM_DISK] += self.sent_bytes

@@ -83,8 +83,12 @@ class ServingPool:
         workers: int,
         counters: SharedCounters,
         popularity: Popularity,
+        *,
+        door: int = -1,
     ) -> None:
+        """`door`: through which workers ask for what the box does not hold, if they may."""
         self._settings = settings
+        self._door = door
         self._listen = listen
         self._workers = workers
         self._counters = counters
@@ -277,6 +281,8 @@ class ServingPool:
             "ticket-keys": self._ticket_keys.descriptor,
             "ready": self._ready_pipe,
         }
+        if self._door >= 0:
+            inherited["door"] = self._door
         row = number + self._workers * (generation % 2)
         argv = [sys.executable, "-m", "sluice_appliance.serving.main"]
         for name, descriptor in inherited.items():

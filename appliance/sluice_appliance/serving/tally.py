@@ -68,8 +68,13 @@ FAULTS = 84
 TOKEN_KEYS_REFUSED = 85
 LOOP_LATE_US = 86
 DISK_QUEUE = 87
+RESPONSES_PULLED = 88
+BYTES_PULLED = 89
+PULLED_BLOCKS = 90
+PULLS_BROKEN = 91
+PULLS_FAILED = {"absent": 92, "unavailable": 93, "busy": 94}
 
-CELLS = 88
+CELLS = 95
 
 # Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
 # read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.

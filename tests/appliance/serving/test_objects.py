@@ -10,12 +10,21 @@ from appliance.serving.serve_process import put_object, remove_object
 from appliance.serving.worker_by_hand import new_row, open_descriptors
 
 from sluice_appliance.serving.answers import Response
-from sluice_appliance.serving.objects import FRESH_S, Cold, OpenObject, OpenObjects, StorageFault
+from sluice_appliance.serving.objects import (
+    FRESH_S,
+    Cold,
+    Missing,
+    OpenObject,
+    OpenObjects,
+    StorageFault,
+)
 from sluice_appliance.serving.popularity import Hits, Popularity
 from sluice_appliance.serving.residency import Residency
 from sluice_appliance.store.disks import DiskPlace, Tier
 from sluice_appliance.store.layout import object_path, parse_key
 from sluice_appliance.store.store import Store
+
+Found = OpenObject | Missing | Response | Exception
 
 
 class Opened:
@@ -33,7 +42,7 @@ class Opened:
             Residency(),
         )
 
-    def find(self, name: str, now: float = 0.0) -> OpenObject | Response | Exception:
+    def find(self, name: str, now: float = 0.0) -> Found:
         """What a request comes to, a disk included."""
         target = f"/film/v1/{name}".encode()
         found = self.objects.find(target, now)
@@ -69,13 +78,11 @@ def is_closed(found: OpenObject) -> bool:
     return (there.st_ctime_ns, there.st_size) != (found.identity[1], found.identity[2])
 
 
-def is_absent(found: OpenObject | Response | Exception) -> bool:
-    return isinstance(found, FileNotFoundError) or (
-        isinstance(found, Response) and found.status == 404
-    )
+def is_absent(found: Found) -> bool:
+    return isinstance(found, FileNotFoundError | Missing)
 
 
-def is_unreadable(found: OpenObject | Response | Exception) -> bool:
+def is_unreadable(found: Found) -> bool:
     return isinstance(found, OSError | StorageFault) or (
         isinstance(found, Response) and found.status == 500
     )
