@@ -17,6 +17,7 @@ _TOKENS = ("fleet", "off", "required")
 _CLIENTS_SHOWN = ("whole", "network", "nothing")
 _FILL_CONCURRENCY_MAX = 64
 # Slower, a pass would take years; faster is no limit.
+AUDIT_BYTES_PER_S = 20_000_000
 _AUDIT_BYTES_PER_S = (100_000, 100_000_000_000)
 _TIERS = ("auto", *(tier.value for tier in Tier))
 # A look-up of what is held nowhere asks each of them.
@@ -108,7 +109,9 @@ class ApplianceConfig:
     )
 
     audit_bytes_per_s: int = setting(
-        "How fast the audit reads each disk; 0 for no audit.", default=20_000_000, unit="bytes/s"
+        "How fast the audit reads each disk; 0 for no audit.",
+        default=AUDIT_BYTES_PER_S,
+        unit="bytes/s",
     )
 
     def __post_init__(self) -> None:

@@ -141,9 +141,16 @@ class FillWorker:
             return None
         return measure(self._manifest, self._held)
 
-    def stored_bytes(self) -> int:
-        """Bytes of all objects held, wanted or not; 0 until the store has been looked over."""
-        return sum(header.size_bytes for header in (self._held or {}).values())
+    def stored_bytes(self) -> int | None:
+        """Bytes of all objects held, wanted or not; None until the store has been looked over."""
+        if self._held is None:
+            return None
+        return sum(header.size_bytes for header in self._held.values())
+
+    def flash_left_bytes(self) -> float:
+        """What may be written to flash now."""
+        may = self._books.may(self.policy, flash_capacity_bytes=self._flash_bytes)
+        return may.flash.left_bytes
 
     async def run(self) -> None:
         await self._books.open()

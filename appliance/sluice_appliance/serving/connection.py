@@ -16,10 +16,10 @@ from sluice_appliance.serving.events import HUNG_UP, INCOMING, OUTGOING
 from sluice_appliance.serving.host import Host
 from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.memo import Fields
-from sluice_appliance.serving.objects import StorageFault
 from sluice_appliance.serving.outgoing import Outgoing, Progress
 from sluice_appliance.serving.reader import Asked, RequestReader
 from sluice_appliance.serving.slowness import Pace, idle_s
+from sluice_appliance.serving.spoilt import StorageFault
 from sluice_appliance.serving.tcp_path import FIXED, LOOK_EVERY_STALLS
 from sluice_appliance.serving.wire import RECEIVE_BYTES, Wire
 
@@ -156,16 +156,21 @@ class Connection:
 
     def _woken(self, error: Exception | None) -> None:
         """A thread has read what was waited for, or could not."""
-        self._waiting = None
-        self._from_disk = True
-        self._since = self._host.now
+        self._waiting, self._from_disk, self._since = None, True, self._host.now
         if error is not None:
-            if self._out is not None:
-                self._host.row[tally.REFUSED_STORAGE] += 1
-                self.close()
-                return
-            self._take(self._host.answerer.fail(error))
+            if self._out is None:
+                self._take(self._host.answerer.fail(error, self._host.now))
+            else:
+                self._pass_over(self._out, error)
         self._run()
+
+    def _opened_instead(self, error: Exception | None) -> None:
+        """Another copy of what is being sent is open, or cannot be."""
+        self._waiting, self._since = None, self._host.now
+        if self._out is not None and self._out.opened_instead(error):
+            self._run()
+        else:
+            self.close()
 
     # --- the short way ----------------------------------------------------------------------------
 
@@ -208,19 +213,22 @@ class Connection:
         response = answer.response
         offset, length = response.offset, response.length
         head = answer.head
+        unsent = len(head) + length
         try:
             if answer.whole:
-                unsent = len(answer.whole) - wire.send(answer.whole, more=False)
+                unsent -= wire.send(answer.whole, more=False)
             else:
-                unsent = len(head) + length - wire.send_with_body(head, found, offset, length)
+                unsent -= wire.send_with_body(head, found, offset, length)
             while 0 < unsent < length and not wire.unsent:
                 sent = wire.send_body(found, offset + length - unsent, unsent)
                 if not sent:
                     break
                 unsent -= sent
-        except (OSError, StorageFault) as error:
+        except StorageFault:
+            # It is met with again on the long way, which goes on from another copy.
+            pass
+        except OSError:
             self._begin_known(answer.target, answer.fields)
-            host.row[tally.REFUSED_STORAGE] += isinstance(error, StorageFault)
             self.close()
             return False
         if unsent or wire.unsent:
@@ -375,10 +383,9 @@ class Connection:
                 self._stalls += 1
                 if self._stalls % LOOK_EVERY_STALLS == 1:
                     self._unsent_bytes = self._wire.follow_path(self._unsent_bytes)
-        except StorageFault:
-            self._host.row[tally.REFUSED_STORAGE] += 1
-            self.close()
-            return 0
+        except StorageFault as error:
+            self._pass_over(out, error)
+            return burst
         except OSError:
             self.close()
             return 0
@@ -398,6 +405,14 @@ class Connection:
             case Progress.STALLED:
                 pass
         return 0
+
+    def _pass_over(self, out: Outgoing, error: Exception) -> None:
+        """The copy that is sent gives no more of itself: goes on from another, or breaks off."""
+        goes_on = out.pass_over(error, self._opened_instead)
+        if isinstance(goes_on, Pending):
+            self._waiting, self._since = goes_on, self._host.now
+        elif not goes_on:
+            self.close()
 
     def _complete(self) -> None:
         """The response has ended, whole or broken off."""

@@ -68,8 +68,11 @@ FAULTS = 84
 TOKEN_KEYS_REFUSED = 85
 LOOP_LATE_US = 86
 DISK_QUEUE = 87
+SPOILT_COPIES = 88
+SPOILT_COPIES_UNTOLD = 89
+COPIES_PASSED_OVER = 90
 
-CELLS = 88
+CELLS = 91
 
 # Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
 # read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.

@@ -30,6 +30,7 @@ from sluice_appliance.serving.read_ahead import ReadAhead
 from sluice_appliance.serving.residency import Residency
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.slowness import is_crowded
+from sluice_appliance.serving.spoilt import Tell
 from sluice_appliance.serving.telling import Teller
 from sluice_appliance.serving.tokens.gate import Gate, Policy
 from sluice_appliance.serving.tokens.key_file import KeyFile
@@ -69,6 +70,7 @@ class Worker:
         context: "Context | None",
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        tell: Tell = lambda path, offset: True,
     ) -> None:
         self.row = row
         self.limits = settings.limits
@@ -86,7 +88,12 @@ class Worker:
         ahead = ReadAhead(row, loop.call_soon_threadsafe, clock, residency=residency)
         self.cold_reads = ColdReads(ahead, ConcurrencyLimiter(self.now), clock)
         self.objects = OpenObjects(
-            settings.places(), settings.limits.open_files, row, popularity, residency
+            settings.places(),
+            settings.limits.open_files,
+            row,
+            popularity,
+            residency,
+            tell=tell,
         )
         self._keys = KeyFile(Path(settings.token_keys)) if settings.token_keys else None
         self._keys_looked_at = self.now

@@ -25,6 +25,7 @@ from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.worker import within_descriptors
+from sluice_appliance.store.disks import DiskPlace
 from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters, cells_of, index_of
 
@@ -53,9 +54,11 @@ class Bounded:
 
 
 @asynccontextmanager
-async def bounded(root: Path, limits: Limits) -> AsyncIterator[Bounded]:
+async def bounded(
+    root: Path, limits: Limits, disks: tuple[DiskPlace, ...] = ()
+) -> AsyncIterator[Bounded]:
     counters = metrics.serving_counters(1)
-    settings = ServingSettings(store=str(root), limits=limits)
+    settings = ServingSettings(store=str(root), disks=disks, limits=limits)
     pool = ServingPool(settings, Address("127.0.0.1", 0), 1, counters, Popularity(2))
     pool.bind()
     async with asyncio.TaskGroup() as tasks:

@@ -77,7 +77,7 @@ def is_absent(found: OpenObject | Response | Exception) -> bool:
 
 def is_unreadable(found: OpenObject | Response | Exception) -> bool:
     return isinstance(found, OSError | StorageFault) or (
-        isinstance(found, Response) and found.status == 500
+        isinstance(found, Response) and found.status == 503
     )
 
 
