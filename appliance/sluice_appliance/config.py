@@ -17,6 +17,7 @@ _TOKENS = ("fleet", "off", "required")
 _CLIENTS_SHOWN = ("whole", "network", "nothing")
 _FILL_CONCURRENCY_MAX = 64
 # Slower, a pass would take years; faster is no limit.
+AUDIT_BYTES_PER_S = 20_000_000
 _AUDIT_BYTES_PER_S = (100_000, 100_000_000_000)
 # Less could not hold what a few players wait for; more is more descriptors than a process has.
 _PULL_MEMORY_BYTES = (16 * 1024 * 1024, 4 * 1024 * 1024 * 1024)
@@ -122,7 +123,9 @@ class ApplianceConfig:
         "How much flash keeps what is pulled again and again; 0 for none.", default=0, unit="bytes"
     )
     audit_bytes_per_s: int = setting(
-        "How fast the audit reads each disk; 0 for no audit.", default=20_000_000, unit="bytes/s"
+        "How fast the audit reads each disk; 0 for no audit.",
+        default=AUDIT_BYTES_PER_S,
+        unit="bytes/s",
     )
 
     def __post_init__(self) -> None:

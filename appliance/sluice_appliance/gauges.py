@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Gauge, Metric
+from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -19,7 +19,8 @@ class GaugeSpec:
 
 
 STORED_BYTES = GaugeSpec(
-    "sluice_appliance_stored_bytes", "Bytes of objects in the store, wanted or not."
+    "sluice_appliance_stored_bytes",
+    "Bytes of objects in the store, wanted or not; absent until the store has been looked over.",
 )
 WANTED_BYTES = GaugeSpec(
     "sluice_appliance_fill_wanted_bytes", "Bytes that the manifest in force asks for."
@@ -66,7 +67,8 @@ DISK_CAPACITY_BYTES = GaugeSpec(
     "sluice_appliance_disk_capacity_bytes", "What the disk may hold by the configuration."
 )
 DISK_STORED_BYTES = GaugeSpec(
-    "sluice_appliance_disk_stored_bytes", "Bytes of objects on the disk; 0 for one that failed."
+    "sluice_appliance_disk_stored_bytes",
+    "Bytes of objects on the disk; 0 for one that failed, absent until the disk has been looked over.",
 )
 DISK_ERRORS = GaugeSpec(
     "sluice_appliance_disk_errors",
@@ -83,10 +85,17 @@ DISK_DISCARDED = GaugeSpec(
 )
 
 
-def add_gauges(registry: CollectorRegistry, read: Mapping[GaugeSpec, Callable[[], float]]) -> None:
-    """Shows what `read` says whenever Prometheus asks."""
-    for spec in GAUGES:
-        Gauge(spec.name, spec.sentence, registry=registry).set_function(read[spec])
+class Gauges(Collector):
+    """Shows what `read` says whenever Prometheus asks; None is not shown."""
+
+    def __init__(self, read: Mapping[GaugeSpec, Callable[[], float | None]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        for spec in GAUGES:
+            value = self._read[spec]()
+            if value is not None:
+                yield GaugeMetricFamily(spec.name, spec.sentence, value=value)
 
 
 class DiskGauges(Collector):
@@ -113,7 +122,8 @@ class DiskGauges(Collector):
         for spec, value in values:
             family = _family(spec)
             for disk in disks:
-                family.add_metric((disk.name, disk.tier.value), value(disk))
+                if disk.is_counted or spec is not DISK_STORED_BYTES:
+                    family.add_metric((disk.name, disk.tier.value), value(disk))
             yield family
 
 

@@ -252,6 +252,20 @@ SERVING: tuple[Spec, ...] = (
         CounterSpec("sluice_appliance_misses_unserved_total", _UNSERVED, {"reason": reason})
         for reason in _PULL_REASONS
     ),
+    CounterSpec(
+        "sluice_appliance_spoilt_copies_total",
+        "Copies of objects that their disk did not give, or that are not what they should be; each is"
+        " checked at once. One now and then is rot, many on one disk are its end.",
+    ),
+    CounterSpec(
+        "sluice_appliance_spoilt_copies_untold_total",
+        "Of those, copies of which the worker could not tell, as too many were told of at once; they are"
+        " found again by who asks for them, and by the audit.",
+    ),
+    CounterSpec(
+        "sluice_appliance_copies_passed_over_total",
+        "Responses and openings that went on from another copy of the object; clients noticed nothing.",
+    ),
 )
 
 
@@ -353,6 +367,11 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
     *(
         CounterSpec("sluice_appliance_audit_objects_total", _AUDITED, {"verdict": verdict})
         for verdict in _VERDICTS
+    ),
+    CounterSpec(
+        "sluice_appliance_suspects_dropped_total",
+        "Files of which a byte could not be read and which were not checked at once, because too many were"
+        " told of; the audit comes to them. Growing, a disk dies faster than it is looked at.",
     ),
     CounterSpec(
         "sluice_appliance_audit_passes_total",

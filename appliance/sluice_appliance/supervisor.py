@@ -11,7 +11,9 @@ import random
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -22,7 +24,7 @@ from sluice_appliance.agent.enrolment import EnrolmentRequest, check_identity, i
 from sluice_appliance.agent.reporter import Standing, Vitals
 from sluice_appliance.agent.tally import AgentTally
 from sluice_appliance.agent.title_demand import TitleDemand
-from sluice_appliance.config import ApplianceConfig
+from sluice_appliance.config import AUDIT_BYTES_PER_S, ApplianceConfig
 from sluice_appliance.fill.bookkeeper import Bookkeeper
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.progress import NOTHING_WANTED
@@ -41,7 +43,7 @@ from sluice_appliance.gauges import (
     STORED_BYTES,
     WANTED_BYTES,
     DiskGauges,
-    add_gauges,
+    Gauges,
 )
 from sluice_appliance.metrics import serving_counters, supervisor_counters
 from sluice_appliance.pull.links import open_door
@@ -49,7 +51,7 @@ from sluice_appliance.pull.service import PullService, PullSettings, blocks_max
 from sluice_appliance.pull.tally import PullTally
 from sluice_appliance.serving.errors import AddressRefused, TlsFilesRefused
 from sluice_appliance.serving.limits import Limits
-from sluice_appliance.serving.orders import obey
+from sluice_appliance.serving.orders import look_on, obey
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.popularity_page import PopularityPage
@@ -61,6 +63,7 @@ from sluice_appliance.store.disks import DiskPlace, DiskState, Tier
 from sluice_appliance.store.errors import StoreError, StoreInUse
 from sluice_appliance.store.scrubbing import Scrubber
 from sluice_appliance.store.store import Store
+from sluice_appliance.store.suspects import Suspects
 from sluice_appliance.store.tally import AuditTally
 from sluice_appliance.store.threaded import ThreadedStore
 from sluice_appliance.store.watching import watch_disks
@@ -211,28 +214,39 @@ async def _run(
             reputation=reputation,
             catalog=pulls.catalog,
         )
-        add_gauges(
-            registry,
-            {
-                STORED_BYTES: agent.stored_bytes,
-                WANTED_BYTES: lambda: (agent.progress() or NOTHING_WANTED).wanted_bytes,
-                HELD_BYTES: lambda: (agent.progress() or NOTHING_WANTED).held_bytes,
-                FILL_ROI: agent.fill_roi,
-                FILL_POSTPONED: agent.postponed_titles,
-                PULL_BLOCKS: lambda: pulls.puller.blocks_in_memory,
-                PULL_REFUSED: lambda: pulls.cache.budget.refused_bytes,
-                PULL_FORGOTTEN: lambda: pulls.cache.worth.forgotten,
-            },
+        registry.register(
+            Gauges(
+                {
+                    STORED_BYTES: agent.stored_bytes,
+                    WANTED_BYTES: lambda: (agent.progress() or NOTHING_WANTED).wanted_bytes,
+                    HELD_BYTES: lambda: (agent.progress() or NOTHING_WANTED).held_bytes,
+                    FILL_ROI: agent.fill_roi,
+                    FILL_POSTPONED: agent.postponed_titles,
+                    PULL_BLOCKS: lambda: pulls.puller.blocks_in_memory,
+                    PULL_REFUSED: lambda: pulls.cache.budget.refused_bytes,
+                    PULL_FORGOTTEN: lambda: pulls.cache.worth.forgotten,
+                }
+            )
         )
         registry.register(DiskGauges(store.disks))
         store.go_by(asyncio.get_running_loop().time)
-        scrubber = _scrubber(config, store, agent, own_counters)
-        with stop_signals() as stop:
+        with stop_signals() as stop, ThreadPoolExecutor(_audit_threads(config), "audit") as threads:
+            audited = ThreadedStore(store, threads)
+            scrubber = _scrubber(config, audited, agent, own_counters)
+            suspects = _suspects(config, audited, agent, own_counters)
+            pool.suspect = suspects.add
             async with _admin_page(config, registry, pool, agent, popularity):
                 log.info("appliance_started", appliance=config.appliance, listen=config.listen)
                 store.tell()
                 await _until_stopped(
-                    pool, agent, pulls, popularity, ThreadedStore(store), scrubber, stop
+                    pool,
+                    agent,
+                    pulls,
+                    popularity,
+                    ThreadedStore(store),
+                    scrubber,
+                    suspects,
+                    stop,
                 )
 
 
@@ -270,10 +284,12 @@ async def _until_stopped(
     popularity: PopularityPage,
     store: ThreadedStore,
     scrubber: Scrubber | None,
+    suspects: Suspects,
     stop: asyncio.Event,
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(watch_disks(store))
+        watching = group.create_task(watch_disks(store, partial(look_on, pool)))
+        rechecking = group.create_task(suspects.run())
         scrubbing = group.create_task(scrubber.run()) if scrubber else None
         pulling = group.create_task(pulls.run())
         serving = group.create_task(pool.run())
@@ -283,6 +299,7 @@ async def _until_stopped(
         await stop.wait()
         if scrubbing is not None:
             scrubbing.cancel()
+        rechecking.cancel()
         watching.cancel()
         draining.cancel()
         joining.cancel()
@@ -293,17 +310,35 @@ async def _until_stopped(
         pulling.cancel()
 
 
+def _audit_threads(config: ApplianceConfig) -> int:
+    """One for each disk, and one for what serving could not read: none of them waits for another."""
+    return len(config.disk_specs) + 1
+
+
 def _scrubber(
-    config: ApplianceConfig, store: Store, agent: Agent, counters: SharedCounters
+    config: ApplianceConfig, store: ThreadedStore, agent: Agent, counters: SharedCounters
 ) -> Scrubber | None:
     """None where the audit is set to 0."""
     if not config.audit_bytes_per_s:
         return None
-    bits_per_s = 8 * config.audit_bytes_per_s
     return Scrubber(
-        ThreadedStore(store),
+        store,
         AuditTally(counters),
-        pace=lambda now: RateLimit(bits_per_s, now),
+        pace=lambda now: RateLimit(8 * config.audit_bytes_per_s, now),
+        lost=agent.objects_lost,
+        flash=agent,
+    )
+
+
+def _suspects(
+    config: ApplianceConfig, store: ThreadedStore, agent: Agent, counters: SharedCounters
+) -> Suspects:
+    """At the pace of the audit; where there is none, at that of its default."""
+    bytes_per_s = config.audit_bytes_per_s or AUDIT_BYTES_PER_S
+    return Suspects(
+        store,
+        AuditTally(counters),
+        pace=lambda now: RateLimit(8 * bytes_per_s, now),
         lost=agent.objects_lost,
     )
 

@@ -7,7 +7,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sluice_control_plane.fleet.health import Health
 
 # The kinds of SourceFaultKind, in its order.
-FAULT_KINDS = ("unspecified", "unavailable", "stalled", "truncated", "overlong", "digest_mismatch")
+FAULT_KINDS = (
+    *("unspecified", "unavailable", "stalled", "truncated", "overlong", "digest_mismatch"),
+    *("wrong_range", "changed"),
+)
 
 
 class Metrics:

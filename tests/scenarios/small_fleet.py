@@ -2,15 +2,18 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import subprocess
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -20,7 +23,6 @@ from scenarios.stack import SCRIPTS, free_port, until
 
 from sluice.content.v1 import content_pb2, content_pb2_grpc
 from sluice.fleet.v1 import fleet_pb2, fleet_pb2_grpc
-from sluice_appliance.store.blocks import block_digests
 from sluice_runtime import rpc
 from sluice_runtime.metrics import parse_exposition
 
@@ -32,6 +34,7 @@ class SmallFleet:
     folder: Path
     listen: str
     enrolment: str
+    admin_port: int = 0
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -51,14 +54,30 @@ class SmallFleet:
     def identity(self, name: str) -> Path:
         return self.folder / "control-plane" / "identities" / name
 
-    def add_box(self, appliance_id: str) -> str:
+    def counters(self) -> dict[str, float]:
+        """The control plane's."""
+        return _counters("127.0.0.1", self.admin_port)
+
+    def add_site(self, site_id: str) -> None:
+        """A site more, of the same partner."""
+        with self.channel(self.identity("operator")) as channel:
+            fleet_pb2_grpc.FleetServiceStub(channel).CreateSite(
+                fleet_pb2.CreateSiteRequest(
+                    site_id=site_id,
+                    site=fleet_pb2.Site(partner="partners/partner"),
+                    request_id=str(uuid.uuid4()),
+                ),
+                timeout=10,
+            )
+
+    def add_box(self, appliance_id: str, *, site: str = "site") -> str:
         """Creates an appliance and returns its one-time token."""
         with self.channel(self.identity("operator")) as channel:
             fleet = fleet_pb2_grpc.FleetServiceStub(channel)
             fleet.CreateAppliance(
                 fleet_pb2.CreateApplianceRequest(
                     appliance_id=appliance_id,
-                    appliance=fleet_pb2.Appliance(site="sites/site"),
+                    appliance=fleet_pb2.Appliance(site=f"sites/{site}"),
                     request_id=str(uuid.uuid4()),
                 ),
                 timeout=10,
@@ -75,9 +94,14 @@ class SmallFleet:
             answer = fleet.GetAppliance(fleet_pb2.GetApplianceRequest(name=name), timeout=10)
             return answer.appliance.health
 
-    def publish(self, title_id: str, objects: dict[str, bytes], *, digests: bool = False) -> None:
-        """Registers a title of which the objects are at `title/v1/name` of the origin, with the digests of
-        their blocks or without."""
+    def publish(
+        self,
+        title_id: str,
+        objects: dict[str, bytes],
+        *,
+        block_digests: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Registers a title of which the objects are at `title/v1/name` of the origin."""
         title = content_pb2.Title(
             display_name=title_id,
             version="v1",
@@ -90,7 +114,7 @@ class SmallFleet:
                     size_bytes=len(body),
                     sha256=hashlib.sha256(body).digest(),
                     content_type="video/mp4",
-                    block_digests=block_digests(body) if digests else b"",
+                    block_digests=block_digests.get(name, b""),
                 )
                 for name, body in objects.items()
             ],
@@ -105,10 +129,14 @@ class SmallFleet:
             )
 
     def start(self, name: str, *argv: str) -> subprocess.Popen[bytes]:
-        """A process of ours in a group of its own, ended with the fleet."""
+        """A program of ours in a group of its own, ended with the fleet."""
+        return self.run(name, str(SCRIPTS / argv[0]), *argv[1:])
+
+    def run(self, name: str, *argv: str) -> subprocess.Popen[bytes]:
+        """The same of any command, which finds the modules of the tests."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [str(SCRIPTS / argv[0]), *argv[1:]], stdout=log, stderr=log, process_group=0
+                argv, stdout=log, stderr=log, process_group=0, cwd=Path(__file__).parents[1]
             )
         self.processes.append(process)
         return process
@@ -145,9 +173,16 @@ class Box:
             return None
 
     def counters(self) -> dict[str, float]:
-        url = f"http://{self.address}:{self.admin_port}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as page:
-            return dict(parse_exposition(page.read().decode()))
+        return _counters(self.address, self.admin_port)
+
+    def health(self) -> dict[str, Any]:
+        """What `/healthz` says, nothing while there is none."""
+        url = f"http://{self.address}:{self.admin_port}/healthz"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return dict(json.load(answer))
+        except OSError:
+            return {}
 
 
 def configure_box(
@@ -209,7 +244,7 @@ def small_fleet(folder: Path, *, origin_url: str, tokens: str = "off") -> Iterat
     state = folder / "control-plane"
     state.mkdir()
     admin = free_port()
-    fleet = SmallFleet(folder, f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
+    fleet = SmallFleet(folder, f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}", admin)
     (state / "config.toml").write_text(
         f'state = "{state}"\nlisten = "{fleet.listen}"\nenrolment_listen = "{fleet.enrolment}"\n'
         f'admin_listen = "127.0.0.1:{admin}"\nzone = "v.sluice.test"\norigin_url = "{origin_url}"\n'
@@ -245,6 +280,11 @@ def _create_site(fleet: SmallFleet) -> None:
             ),
             timeout=10,
         )
+
+
+def _counters(host: str, admin: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://{host}:{admin}/metrics", timeout=5) as page:
+        return dict(parse_exposition(page.read().decode()))
 
 
 def _healthy(admin: int) -> bool:

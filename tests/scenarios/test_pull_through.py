@@ -16,6 +16,8 @@ import pytest
 from scenarios.small_fleet import Box, SmallFleet, configure_box, small_fleet
 from scenarios.stack import free_port, until
 
+from sluice_appliance.store.blocks import block_digests
+
 MIB = 1024 * 1024
 BODY = random.Random(41).randbytes(48 * MIB + 5)
 KEYS = [f"film/v1/{name}.mp4" for name in ("whole", "range", "byte", "cut", "killed")]
@@ -82,7 +84,11 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         box = configure_box(fleet, "box", "127.0.60.1", fleet.add_box("box"), capacity_bytes=MIB)
         found = Town(fleet, box, port, box.start(fleet))
         found.start_origin()
-        fleet.publish("film", {Path(key).name: BODY for key in KEYS}, digests=True)
+        names = [Path(key).name for key in KEYS]
+        digests = block_digests(BODY)
+        fleet.publish(
+            "film", dict.fromkeys(names, BODY), block_digests=dict.fromkeys(names, digests)
+        )
         until("the box has joined", lambda: knows(found, KEYS[0]), within_s=30)
         yield found
 

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import grpc.aio
@@ -110,8 +111,16 @@ class Agent:
         if self._worker is not None:
             self._worker.objects_lost()
 
-    def stored_bytes(self) -> int:
-        return 0 if self._worker is None else self._worker.stored_bytes()
+    def stored_bytes(self) -> int | None:
+        """None until the store has been looked over."""
+        return None if self._worker is None else self._worker.stored_bytes()
+
+    def flash_left_bytes(self) -> float:
+        """What may be written to flash now; nothing is known of a limit until there is a manifest."""
+        return inf if self._worker is None else self._worker.flash_left_bytes()
+
+    def wrote_flash(self, size_bytes: int) -> None:
+        self._books.wrote_flash(size_bytes)
 
     def fill_roi(self) -> float:
         """Bytes sent to players for each byte fetched."""
@@ -154,7 +163,7 @@ class Agent:
             self._catalog.joined(FillCatalog(channel, appliance=self._standing.appliance))
         self._heart = heart = HeartbeatReporter(
             ApplianceService(channel, self._standing),
-            vitals=lambda: self._vitals(worker.stored_bytes()),
+            vitals=lambda: self._vitals(worker.stored_bytes() or 0),
             on_found=reporter.changed,
             on_sent=self._tally.heartbeat_sent,
             on_failed=self._tally.heartbeat_failed,

@@ -147,7 +147,7 @@ class Fetcher:
         partial = await self._store.begin(wanted, tier=tier)
         offset = partial.received_bytes
         missing_bytes = wanted.size_bytes - offset
-        purse.is_whole = purse.left_bytes >= missing_bytes
+        purse.expect(missing_bytes)
         try:
             await self._receive(partial, wanted, source, purse)
             missing_bytes = wanted.size_bytes - partial.received_bytes

@@ -70,7 +70,7 @@ class BlockFetch:
     async def run(self) -> None:
         """Until nothing is missing, the purse is empty or every source is left. Raises OSError of the disk."""
         missing_bytes = self._missing_bytes()
-        self._purse.is_whole = self._purse.left_bytes >= missing_bytes
+        self._purse.expect(missing_bytes)
         streams = min(STREAMS_MAX, -(-missing_bytes // PIECE_BYTES))
         async with asyncio.TaskGroup() as group:
             for _ in range(streams):
@@ -124,6 +124,7 @@ class BlockFetch:
     def _within_purse(self, piece: Span) -> Span | None:
         """Whole blocks: of a part of one nothing would be left when the fetch is gone on with."""
         to_come = sum(span.end - span.start - came for span, came in self._under_way.items())
+        self._purse.ensure(to_come + piece.end - piece.start)
         left_bytes = self._purse.left_bytes - to_come
         if piece.end - piece.start <= left_bytes:
             return piece

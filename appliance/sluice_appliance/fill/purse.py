@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from math import inf
 
+# A plan goes by the room that a partial object takes. Of that the digests of its blocks are some, and what
+# had come of blocks that were cut, or wrong, in each of the streams.
+UNKNOWN_BYTES_MAX = 8 * 1024 * 1024
+
 
 class Purse:
     """`on_take` hears of every byte that came, in the purse or not."""
@@ -34,6 +38,13 @@ class Purse:
         self.left_bytes -= size_bytes
         self.taken_bytes += size_bytes
         self._on_take(size_bytes)
+
+    def expect(self, missing_bytes: int) -> None:
+        """A fetch that begins finds that so much is missing of its object: the little that the plan could
+        not know is given where the budgets have it."""
+        self.is_whole = missing_bytes <= self.left_bytes + UNKNOWN_BYTES_MAX
+        self.ensure(missing_bytes)
+        self.is_whole = missing_bytes <= self.left_bytes
 
     def ensure(self, missing_bytes: int) -> None:
         """Bytes that were wrong have to come again: given once more where the budgets have them still."""

@@ -95,9 +95,8 @@ _FAULTS = {
     FaultKind.TRUNCATED: fill_pb2.SOURCE_FAULT_KIND_TRUNCATED,
     FaultKind.OVERLONG: fill_pb2.SOURCE_FAULT_KIND_OVERLONG,
     FaultKind.DIGEST_MISMATCH: fill_pb2.SOURCE_FAULT_KIND_DIGEST_MISMATCH,
-    # The contract has no kinds of their own for these: other bytes are other bytes.
-    FaultKind.WRONG_RANGE: fill_pb2.SOURCE_FAULT_KIND_DIGEST_MISMATCH,
-    FaultKind.CHANGED: fill_pb2.SOURCE_FAULT_KIND_DIGEST_MISMATCH,
+    FaultKind.WRONG_RANGE: fill_pb2.SOURCE_FAULT_KIND_WRONG_RANGE,
+    FaultKind.CHANGED: fill_pb2.SOURCE_FAULT_KIND_CHANGED,
 }
 
 

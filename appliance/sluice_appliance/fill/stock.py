@@ -60,7 +60,12 @@ class Stock:
         self._disks: dict[str, _Disk] | None = None
         self._looked_at = self._took_s = 0.0
         self._is_some_lost = False
-        self.stored_bytes = 0
+        self._stored_bytes = 0
+
+    @property
+    def stored_bytes(self) -> int | None:
+        """Of all objects, wanted or not; None until the store has been looked over."""
+        return None if self._disks is None else self._stored_bytes
 
     @property
     def held(self) -> Mapping[ObjectKey, ObjectHeader] | None:
@@ -118,7 +123,7 @@ class Stock:
         for disk in (self._disks or {}).values():
             there = disk.held.get(header.key)
             if there is not None and (there != header or disk.tier is tier):
-                self.stored_bytes -= disk.held.pop(header.key).size_bytes
+                self._stored_bytes -= disk.held.pop(header.key).size_bytes
         self._put_in(header, tier)
 
     # --- looking ----------------------------------------------------------------------------------
@@ -140,7 +145,7 @@ class Stock:
         self._disks = {
             disk.status.name: _Disk(disk.status.tier, dict(disk.held)) for disk in contents
         }
-        self.stored_bytes = sum(
+        self._stored_bytes = sum(
             header.size_bytes for disk in self._disks.values() for header in disk.held.values()
         )
         return contents
@@ -150,20 +155,20 @@ class Stock:
     def _forget(self, name: str) -> None:
         assert self._disks is not None
         held = self._disks[name].held
-        self.stored_bytes -= sum(header.size_bytes for header in held.values())
+        self._stored_bytes -= sum(header.size_bytes for header in held.values())
         held.clear()
 
     def _take_out(self, key: ObjectKey, tier: Tier | None = None) -> None:
         for disk in (self._disks or {}).values():
             if tier in (None, disk.tier) and key in disk.held:
-                self.stored_bytes -= disk.held.pop(key).size_bytes
+                self._stored_bytes -= disk.held.pop(key).size_bytes
 
     def _put_in(self, header: ObjectHeader, tier: Tier) -> None:
         in_use = {s.name for s in self._store.disks() if s.state is DiskState.IN_USE}
         for name, disk in (self._disks or {}).items():
             if disk.tier is tier and name in in_use:
                 disk.held[header.key] = header
-                self.stored_bytes += header.size_bytes
+                self._stored_bytes += header.size_bytes
                 return
 
 

@@ -140,9 +140,13 @@ class FillWorker:
             return None
         return measure(self._manifest, held)
 
-    def stored_bytes(self) -> int:
-        """Bytes of all objects held, wanted or not; 0 until the store has been looked over."""
+    def stored_bytes(self) -> int | None:
+        """Bytes of all objects held, wanted or not; None until the store has been looked over."""
         return self._stock.stored_bytes
+
+    def flash_left_bytes(self) -> float:
+        """What may be written to flash now."""
+        return self._spending.may().flash.left_bytes
 
     async def run(self) -> None:
         await self._books.open()

@@ -6,11 +6,12 @@ Each decides elsewhere; a request for a hot object passes all of them in some 2 
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from sluice_appliance.pull.messages import Why
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answers import Response, absent, refuse
+from sluice_appliance.serving.answers import Response, absent, refuse, unreadable
 from sluice_appliance.serving.cache_status import Outcome
 from sluice_appliance.serving.cold_reads import ColdReads, Pending, Shed
 from sluice_appliance.serving.concurrency import retry_after_s
@@ -22,6 +23,7 @@ from sluice_appliance.serving.pulled import PulledObject, PullFailed, PullWait
 from sluice_appliance.serving.pulls import Pulls
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.request import answer_options, respond
+from sluice_appliance.serving.spoilt import Unreadable, is_spoilt
 from sluice_appliance.serving.target import host_of, read_target
 from sluice_appliance.serving.tokens.claims import Refusal
 from sluice_appliance.serving.tokens.gate import Gate
@@ -103,7 +105,7 @@ class Answerer:
             key = None if isinstance(target, Refusal) else read_target(target)
             if isinstance(key, str) and not isinstance(target, Refusal):
                 return self._answer_missing(Missing(key), target, asked, now, wake)
-        return self.fail(error)
+        return self.fail(error, now)
 
     def answer_hot(
         self, target: bytes, fields: Mapping[bytes, bytes], now: float, tail: bytes, *, last: bool
@@ -132,16 +134,35 @@ class Answerer:
         whole = head + found.piece(offset, length) if length <= KEPT_BYTES_MAX else b""
         return HotAnswer(until, found, response, head, whole, target, fields, last)
 
-    def fail(self, error: Exception) -> Answer:
+    def fail(self, error: Exception, now: float) -> Answer:
         """What waiting came to, where it did not come to bytes."""
         if isinstance(error, PullFailed):
             return self._fail_pull(error.why)
         if isinstance(error, FileNotFoundError):
-            self._row[tally.ABSENT_OBJECTS] += 1
-            return Answer(absent(), outcome=Outcome.ABSENT)
+            return self._absent()
+        if isinstance(error, Unreadable):
+            self._objects.tell_of(error, now)
         self._row[tally.REFUSED_STORAGE] += 1
-        response = refuse(500, "the object cannot be read here")
-        return Answer(response, outcome=Outcome.STORAGE, refusal=str(error))
+        return Answer(unreadable(), outcome=Outcome.STORAGE, refusal=str(error))
+
+    def another(
+        self, found: OpenObject, offset: int, now: float, wake: Wake
+    ) -> OpenObject | Pending | None:
+        """A copy from which a body goes on that gets no further than `offset`; `wake` is called where it
+        must be opened first, then `opened_instead` has it. None where there is none."""
+        there = self._objects.instead_of(found, offset, now)
+        if not isinstance(there, Cold):
+            return there
+        pending = self._cold_reads.open(there.path, there.open, there.opened, wake, begun=True)
+        return pending if isinstance(pending, Pending) else None
+
+    def opened_instead(
+        self, found: OpenObject, error: Exception | None, now: float
+    ) -> OpenObject | None:
+        """What came of `another`, which was woken with `error`."""
+        if isinstance(error, Unreadable):
+            self._objects.tell_of(error, now)
+        return None if error is not None else self._objects.opened_instead(found, now)
 
     def _answer_from(
         self,
@@ -160,10 +181,21 @@ class Answerer:
         if now >= found.pages.all_until:
             offset = response.offset
             if self._cold_reads.reach(found, offset, offset + length, now) == offset:
-                return self._begun(self._cold_reads.begin(found, offset, offset + length, wake))
+                found_out = partial(self._read, found, offset, now, wake)
+                return self._begun(
+                    self._cold_reads.begin(found, offset, offset + length, found_out)
+                )
         found.users += 1
         outcome = Outcome.DISK if waited else Outcome.MEMORY
         return Answer(response, found, outcome)
+
+    def _read(
+        self, found: OpenObject, offset: int, now: float, wake: Wake, error: Exception | None
+    ) -> None:
+        """A copy that its disk did not give is looked for anew: another may be there."""
+        if error is not None and is_spoilt(error) and self._objects.pass_over(found, offset, now):
+            error = None
+        wake(error)
 
     # --- what is not held -------------------------------------------------------------------------
 
@@ -174,7 +206,7 @@ class Answerer:
         is not asked of a third: two boxes would send each other round."""
         pulls = self._pulls
         if pulls is None or b"cdn-loop" in asked.fields:
-            return self.fail(FileNotFoundError())
+            return self._absent()
         pulls.note_missing(target, missing.key, now)
         known = pulls.find(missing.key, now, wake)
         if isinstance(known, PullWait):
@@ -199,10 +231,14 @@ class Answerer:
             return body.want(offset, offset + length, wake, begun=False)
         return Answer(response, body, Outcome.FILL if body.waited else Outcome.MEMORY)
 
+    def _absent(self) -> Answer:
+        self._row[tally.ABSENT_OBJECTS] += 1
+        return Answer(absent(), outcome=Outcome.ABSENT)
+
     def _fail_pull(self, why: Why) -> Answer:
         self._row[tally.PULLS_FAILED[why.value]] += 1
         if why is Why.ABSENT:
-            return self.fail(FileNotFoundError())
+            return self._absent()
         busy = why is Why.BUSY
         sentence = "too much comes from elsewhere" if busy else "no source of it can be read"
         outcome = Outcome.SHED if busy else Outcome.UNREACHABLE

@@ -88,3 +88,8 @@ def refuse(status: int, sentence: str, *, fields: bytes = b"", close: bool = Fal
 
 def absent() -> Response:
     return refuse(404, "no such object here")
+
+
+def unreadable() -> Response:
+    """It is here, and no copy of it can be read: another box should be asked, and this one later."""
+    return refuse(503, "the object cannot be read here")

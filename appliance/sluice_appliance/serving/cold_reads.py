@@ -95,9 +95,15 @@ class ColdReads:
         return pending
 
     def open(
-        self, path: str, opening: Callable[[], T], opened: Callable[[T], None], wake: Wake
+        self,
+        path: str,
+        opening: Callable[[], T],
+        opened: Callable[[T], None],
+        wake: Wake,
+        *,
+        begun: bool = False,
     ) -> Pending | Shed:
         """For a response whose object must be opened first: see `ReadAhead.open`."""
         pending = Pending(self, None, wake)
-        pending.waiting = self.ahead.open(path, opening, opened, pending.woken)
+        pending.waiting = self.ahead.open(path, opening, opened, pending.woken, begun=begun)
         return Shed.QUEUE_FULL if pending.waiting is None else pending

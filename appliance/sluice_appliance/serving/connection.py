@@ -12,16 +12,17 @@ memory waits for a thread to read them (`cold_reads.py`), and no one else waits 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answering import Answer, Waits
 from sluice_appliance.serving.cache_status import Outcome, server_timing_field
+from sluice_appliance.serving.cold_reads import Pending
 from sluice_appliance.serving.events import HUNG_UP, INCOMING, OUTGOING
 from sluice_appliance.serving.host import Host
 from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.memo import Fields
-from sluice_appliance.serving.objects import StorageFault
 from sluice_appliance.serving.outgoing import Outgoing, Progress
 from sluice_appliance.serving.pulled import PullFailed, PullWait
 from sluice_appliance.serving.reader import Asked, RequestReader
 from sluice_appliance.serving.request import is_leaving
 from sluice_appliance.serving.slowness import Pace, idle_s
+from sluice_appliance.serving.spoilt import StorageFault
 from sluice_appliance.serving.tcp_path import FIXED, LOOK_EVERY_STALLS
 from sluice_appliance.serving.wire import RECEIVE_BYTES, Wire
 
@@ -163,18 +164,26 @@ class Connection:
 
     def _woken(self, error: Exception | None) -> None:
         """What was waited for is here, or will not come."""
-        self._waiting = None
-        self._from_disk = True
-        self._since = self._host.now
+        self._waiting, self._from_disk, self._since = None, True, self._host.now
         if error is not None:
-            if self._out is not None:
-                pulled = isinstance(error, PullFailed)
-                self._host.row[tally.PULLS_BROKEN if pulled else tally.REFUSED_STORAGE] += 1
+            host, out = self._host, self._out
+            if out is None:
+                self._go_on_with(host.answerer.go_on(error, self._asked, host.now, self._woken))
+            elif isinstance(error, PullFailed):
+                host.row[tally.PULLS_BROKEN] += 1
                 self.close()
                 return
-            host = self._host
-            self._go_on_with(host.answerer.go_on(error, self._asked, host.now, self._woken))
+            else:
+                self._pass_over(out, error)
         self._run()
+
+    def _opened_instead(self, error: Exception | None) -> None:
+        """Another copy of what is being sent is open, or cannot be."""
+        self._waiting, self._since = None, self._host.now
+        if self._out is not None and self._out.opened_instead(error):
+            self._run()
+        else:
+            self.close()
 
     # --- the short way ----------------------------------------------------------------------------
 
@@ -226,19 +235,22 @@ class Connection:
         response = answer.response
         offset, length = response.offset, response.length
         head = answer.head
+        unsent = len(head) + length
         try:
             if answer.whole:
-                unsent = len(answer.whole) - wire.send(answer.whole, more=False)
+                unsent -= wire.send(answer.whole, more=False)
             else:
-                unsent = len(head) + length - wire.send_with_body(head, found, offset, length)
+                unsent -= wire.send_with_body(head, found, offset, length)
             while 0 < unsent < length and not wire.unsent:
                 sent = wire.send_body(found, offset + length - unsent, unsent)
                 if not sent:
                     break
                 unsent -= sent
-        except (OSError, StorageFault) as error:
+        except StorageFault:
+            # It is met with again on the long way, which goes on from another copy.
+            pass
+        except OSError:
             self._begin_known(answer.target, answer.fields)
-            host.row[tally.REFUSED_STORAGE] += isinstance(error, StorageFault)
             self.close()
             return False
         if unsent or wire.unsent:
@@ -398,10 +410,9 @@ class Connection:
                 self._stalls += 1
                 if self._stalls % LOOK_EVERY_STALLS == 1:
                     self._unsent_bytes = self._wire.follow_path(self._unsent_bytes)
-        except StorageFault:
-            self._host.row[tally.REFUSED_STORAGE] += 1
-            self.close()
-            return 0
+        except StorageFault as error:
+            self._pass_over(out, error)
+            return burst
         except OSError:
             self.close()
             return 0
@@ -421,6 +432,14 @@ class Connection:
             case Progress.STALLED:
                 pass
         return 0
+
+    def _pass_over(self, out: Outgoing, error: Exception) -> None:
+        """The copy that is sent gives no more of itself: goes on from another, or breaks off."""
+        goes_on = out.pass_over(error, self._opened_instead)
+        if isinstance(goes_on, Pending):
+            self._waiting, self._since = goes_on, self._host.now
+        elif not goes_on:
+            self.close()
 
     def _complete(self) -> None:
         """The response has ended, whole or broken off."""

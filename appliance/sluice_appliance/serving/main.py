@@ -15,6 +15,7 @@ import socket
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from sluice_appliance.serving.limits import retiring
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.ready import READY, RETIRE
 from sluice_appliance.serving.settings import ServingSettings, from_json
+from sluice_appliance.serving.suspicions import tell
 from sluice_appliance.serving.telling import open_teller
 from sluice_appliance.serving.worker import Worker, within_descriptors
 from sluice_runtime import lifecycle
@@ -76,6 +78,7 @@ async def _main(arguments: argparse.Namespace) -> None:
             door=socket.socket(fileno=arguments.door) if arguments.door >= 0 else None,
             clock=monotonic,
             wall_clock=time,
+            tell=partial(tell, socket.socket(fileno=arguments.suspicions)),
         )
         await _run(worker, arguments.ready)
 
@@ -132,7 +135,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         prog="python -m sluice_appliance.serving.main",
         description="One serving worker; the pool starts it with descriptors that it inherits.",
     )
-    for name in ("listener", "counters", "popularity", "ticket-keys", "ready", "row", "rows"):
+    descriptors = ("listener", "counters", "popularity", "ticket-keys", "ready", "suspicions")
+    for name in (*descriptors, "row", "rows"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--settings", required=True)
     parser.add_argument("--door", type=int, default=-1)

@@ -2,7 +2,8 @@
 
 A hit costs a dictionary look-up; at most once a second an open object is asked whether its file is still
 the one that was opened, by `fstat`, which no disk is read for. An object is opened at once where its
-directories, inode and first page are in memory, and by a thread where they are not.
+directories, inode and first page are in memory, and by a thread where they are not. A copy that its
+disk does not give is passed over for another one (`spoilt.py`).
 """
 
 import mmap
@@ -13,10 +14,11 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answers import Response, refuse
+from sluice_appliance.serving.answers import Response, unreadable
 from sluice_appliance.serving.popularity import WorkerTable
 from sluice_appliance.serving.request import ObjectFacts, describe, read_target
 from sluice_appliance.serving.residency import Residency, stop_kernel_read_ahead
+from sluice_appliance.serving.spoilt import SpoiltCopies, StorageFault, Tell, Unreadable, is_spoilt
 from sluice_appliance.serving.windows import KnownPages
 from sluice_appliance.store.disks import DiskPlace
 from sluice_appliance.store.layout import (
@@ -31,14 +33,12 @@ from sluice_appliance.store.layout import (
 )
 from sluice_appliance.store.rendezvous import rank
 
+__all__ = ["FRESH_S", "Cold", "OpenObject", "OpenObjects", "StorageFault"]
+
 Found = TypeVar("Found")
 
 # How old an answer of `fstat` may be.
 FRESH_S = 1.0
-
-
-class StorageFault(Exception):
-    """A disk or a file on it does not give what it should."""
 
 
 class OpenObject:
@@ -57,6 +57,7 @@ class OpenObject:
         "path",
         "sent_bytes",
         "slot",
+        "target",
         "users",
     )
 
@@ -68,6 +69,8 @@ class OpenObject:
         self.facts = facts
         self.identity = identity
         self.checked_at = 0.0
+        # By which it is asked for.
+        self.target = b""
         # What is known to be in memory of its body.
         self.pages = KnownPages(facts.size_bytes)
         # Where its hits are counted, and those that were not added there yet (`hot.py`).
@@ -117,12 +120,19 @@ class Missing(NamedTuple):
     key: ObjectKey
 
 
+class Opened(NamedTuple):
+    """An object, and the copies that would have come before it and are not what they should be."""
+
+    found: OpenObject
+    spoilt: Sequence[str]
+
+
 class Cold(NamedTuple):
     """An object that a thread must open: `open` waits for the disk, `opened` takes what it gives."""
 
     path: str
-    open: Callable[[], OpenObject]
-    opened: Callable[[OpenObject], None]
+    open: Callable[[], Opened]
+    opened: Callable[[Opened], None]
 
 
 class OpenObjects:
@@ -135,10 +145,14 @@ class OpenObjects:
         row: "memoryview[int]",
         popularity: WorkerTable,
         residency: Residency,
+        *,
+        tell: Tell = lambda path, offset: True,
     ) -> None:
+        """`tell` is called for each copy that its disk does not give."""
         self._disks = disks
         self._capacity = capacity
         self._row = row
+        self._spoilt = SpoiltCopies(row, tell)
         self._popularity = popularity
         self._residency = residency
         self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
@@ -161,27 +175,76 @@ class OpenObjects:
         found = self._open.get(target)
         return None if found is None or now - found.checked_at >= FRESH_S else found
 
+    def pass_over(self, found: OpenObject, offset: int, now: float) -> bool:
+        """Its disk does not give it at `offset`. Whether to look for it anew may find another copy."""
+        is_news = self._spoilt.add(found.path, offset, now)
+        self._forget_if_open(found)
+        if is_news and len(self._disks) > 1:
+            self._row[tally.COPIES_PASSED_OVER] += 1
+            return True
+        return False
+
+    def instead_of(self, found: OpenObject, offset: int, now: float) -> OpenObject | Cold | None:
+        """The same object on another disk, for one that is being sent and comes to an end at `offset`;
+        None where there is none. Once it is opened, `opened_instead` has it."""
+        self._spoilt.add(found.path, offset, now)
+        self._forget_if_open(found)
+        there = self.opened_instead(found, now)
+        if there is not None:
+            return there
+        key = read_target(found.target)
+        assert not isinstance(key, Response), "an object without a key"
+        paths = [path for path in self._paths(key) if not self._spoilt.has(path, now)]
+        return self._cold(found.target, key, paths, now) if paths else None
+
+    def opened_instead(self, found: OpenObject, now: float) -> OpenObject | None:
+        there = self._open.get(found.target)
+        if there is None or self._spoilt.has(there.path, now) or not _is_same(there, found):
+            return None
+        return there
+
+    def tell_of(self, unreadable: Unreadable, now: float) -> None:
+        """No copy of an object could be opened."""
+        for path in unreadable.paths:
+            self._spoilt.add(path, 0, now)
+
     def _open_anew(self, target: bytes, now: float) -> OpenObject | Missing | Response | Cold:
         key = read_target(target)
         if isinstance(key, Response):
             return key
-        name = object_name(key)
-        paths = [named_path(disk.root, name) for disk in rank(name, self._disks)]
+        paths = self._spoilt.last(self._paths(key), now)
         try:
-            found = _open_first(paths, lambda path: _open_from_memory(path, key, self._residency))
+            found, spoilt = _open_first(
+                paths, lambda path: _open_from_memory(path, key, self._residency)
+            )
         except FileNotFoundError:
             return Missing(key)
-        except (OSError, StorageFault):
+        except (OSError, StorageFault) as error:
+            if isinstance(error, Unreadable):
+                self.tell_of(error, now)
             self._row[tally.REFUSED_STORAGE] += 1
-            return refuse(500, "the object cannot be read here")
+            return unreadable()
         if found is None:
-            from_disk = partial(_open_first, paths, partial(_open_from_disk, key=key))
-            return Cold(paths[0], from_disk, partial(self._keep, target, key, now))
-        self._keep(target, key, now, found)
+            return self._cold(target, key, paths, now)
+        self._keep(target, key, now, Opened(found, spoilt))
         return found
 
-    def _keep(self, target: bytes, key: ObjectKey, now: float, found: OpenObject) -> None:
+    def _paths(self, key: ObjectKey) -> list[str]:
+        name = object_name(key)
+        return [named_path(disk.root, name) for disk in rank(name, self._disks)]
+
+    def _cold(self, target: bytes, key: ObjectKey, paths: Sequence[str], now: float) -> Cold:
+        def from_disk() -> Opened:
+            return Opened(*_open_first(paths, partial(_open_from_disk, key=key)))
+
+        return Cold(paths[0], from_disk, partial(self._keep, target, key, now))
+
+    def _keep(self, target: bytes, key: ObjectKey, now: float, opened: Opened) -> None:
+        found = opened.found
+        for path in opened.spoilt:
+            self._row[tally.COPIES_PASSED_OVER] += self._spoilt.add(path, 0, now)
         found.checked_at = now
+        found.target = target
         found.count_in(self._popularity, key)
         self._row[tally.OPEN_FILES] += 1
         if target in self._open:
@@ -189,6 +252,10 @@ class OpenObjects:
         self._open[target] = found
         if len(self._open) > self._capacity:
             self._forget(next(iter(self._open)))
+
+    def _forget_if_open(self, found: OpenObject) -> None:
+        if self._open.get(found.target) is found:
+            self._forget(found.target)
 
     def _forget(self, target: bytes) -> None:
         self._open.pop(target).release()
@@ -207,19 +274,33 @@ def _is_current(found: OpenObject, now: float) -> bool:
     return True
 
 
-def _open_first(paths: Sequence[str], open_one: Callable[[str], Found]) -> Found:
-    """From the first disk that has it whole; one that fails is passed over.
+def _is_same(one: OpenObject, other: OpenObject) -> bool:
+    """Whether they are copies of the same bytes, in different files."""
+    return (
+        one.path != other.path
+        and one.facts.etag == other.facts.etag
+        and one.facts.size_bytes == other.facts.size_bytes
+    )
+
+
+def _open_first(
+    paths: Sequence[str], open_one: Callable[[str], Found]
+) -> tuple[Found, Sequence[str]]:
+    """From the first disk that has it whole, and those that have it spoilt; one that fails is passed over.
     Raises FileNotFoundError where no disk has it, OSError and StorageFault where one may have."""
     fault: Exception | None = None
+    spoilt: list[str] = []
     for path in paths:
         try:
-            return open_one(path)
+            return open_one(path), spoilt
         except FileNotFoundError as error:
             fault = fault or error
         except (OSError, StorageFault) as error:
             fault = error
+            if is_spoilt(error):
+                spoilt.append(path)
     assert fault is not None, "a store without a disk"
-    raise fault
+    raise Unreadable(str(fault), spoilt) if spoilt else fault
 
 
 def _open_from_memory(path: str, key: ObjectKey, residency: Residency) -> OpenObject | None:

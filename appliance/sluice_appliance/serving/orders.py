@@ -10,6 +10,7 @@ import signal
 from typing import Protocol
 
 from sluice_appliance.serving.errors import ServingRefused
+from sluice_appliance.store.disks import DiskPlace
 from sluice_runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -50,6 +51,21 @@ async def _replace(pool: Obeys) -> None:
         log.error("serving_workers_not_replaced", reason=str(error))
     else:
         log.info("serving_workers_replaced")
+
+
+class LooksOnDisks(Protocol):
+    async def look_on(self, disks: tuple[DiskPlace, ...]) -> None: ...
+
+
+async def look_on(pool: LooksOnDisks, disks: tuple[DiskPlace, ...]) -> bool:
+    """Has workers look for objects on these disks; whether they do."""
+    try:
+        await pool.look_on(disks)
+    except ServingRefused as error:
+        log.error("serving_disks_not_told", reason=str(error))
+        return False
+    log.info("serving_disks_told", disks=[disk.root for disk in disks])
+    return True
 
 
 def _drain(pool: Obeys, draining: bool) -> None:

@@ -10,13 +10,16 @@ from enum import Enum
 from typing import Protocol
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answering import Answer
+from sluice_appliance.serving.answering import Answer, Answerer
 from sluice_appliance.serving.answers import Part
 from sluice_appliance.serving.cache_status import Outcome
-from sluice_appliance.serving.cold_reads import ColdReads
+from sluice_appliance.serving.cold_reads import ColdReads, Pending
+from sluice_appliance.serving.disk_jobs import Wake
 from sluice_appliance.serving.objects import OpenObject
+from sluice_appliance.serving.pulled import PulledBody
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.records import Exchange
+from sluice_appliance.serving.spoilt import is_spoilt
 from sluice_appliance.serving.telling import Teller
 from sluice_appliance.serving.wire import Wire
 
@@ -33,6 +36,7 @@ class Progress(Enum):
 class SendingHost(Protocol):
     """What a response needs of its worker."""
 
+    answerer: Answerer
     cold_reads: ColdReads
     teller: Teller | None
     row: "memoryview[int]"
@@ -89,7 +93,7 @@ class Outgoing:
 
     def send(self, burst: int) -> tuple[Progress, int]:
         """Sends what the client takes, `burst` bytes of body at most, and what is left of the burst.
-        Raises OSError and StorageFault."""
+        Raises OSError, and StorageFault, after which it goes on where it can (`pass_over`)."""
         while not self._wire.unsent or self._wire.flush():
             if not self._head and not self._length:
                 if not self._rest:
@@ -111,6 +115,32 @@ class Outgoing:
         """What COLD waits for: of which object, from where to where."""
         assert self._source is not None, "a body without an object"
         return self._source, self._offset, self._offset + self._length
+
+    def pass_over(self, error: Exception, wake: Wake) -> Pending | bool:
+        """The copy that is sent gives no more of itself. Whether the body goes on from another one; or
+        what is to be waited for until it is open, whereupon `wake` is called with what `opened_instead`
+        is to know."""
+        assert self._source is not None, "a body without an object"
+        host, there = self._host, None
+        if is_spoilt(error) and not isinstance(self._source, PulledBody):
+            there = host.answerer.another(self._source, self._offset, host.now, wake)
+        return there if isinstance(there, Pending) else self._go_on_from(there)
+
+    def opened_instead(self, error: Exception | None) -> bool:
+        """Whether the body goes on."""
+        assert self._source is not None, "a body without an object"
+        host = self._host
+        return self._go_on_from(host.answerer.opened_instead(self._source, error, host.now))
+
+    def _go_on_from(self, there: OpenObject | None) -> bool:
+        if there is None or self._source is None:
+            self._host.row[tally.REFUSED_STORAGE] += 1
+            return False
+        self._host.row[tally.COPIES_PASSED_OVER] += 1
+        there.users += 1
+        self._source.release()
+        self._source = there
+        return True
 
     def end(self, asked: Asked, *, client: str, ordinal: int) -> None:
         """It has ended, whole or broken off."""

@@ -11,16 +11,18 @@ import os
 import socket
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.errors import AddressRefused, ServingRefused, WorkerNotReplaced
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.ready import READY, RETIRE
 from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.suspicions import Suspect, hear, pair
 from sluice_appliance.serving.tcp_path import bound_listener
 from sluice_appliance.serving.ticket_keys import TicketKeys
 from sluice_appliance.serving.tls import check_files
+from sluice_appliance.store.disks import DiskPlace
 from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
 from sluice_runtime.lifecycle import Backoff, Exited, Keeper, ProcessSpec, Started
@@ -93,6 +95,8 @@ class ServingPool:
         self._workers = workers
         self._counters = counters
         self._popularity = popularity
+        # Called for each copy of an object that its disk did not give.
+        self.suspect: Suspect = lambda path, offset: None
         # Sealed with the same keys, a client's session resumes with whichever worker it meets.
         self._ticket_keys = TicketKeys.made()
         self._listeners: list[socket.socket] = []
@@ -100,6 +104,8 @@ class ServingPool:
         self._tasks = asyncio.TaskGroup()
         # Where workers write that they accept.
         self._ready_pipe = -1
+        # Where they tell of copies that cannot be read.
+        self._suspicions = -1
         self._ready: set[int] = set()
         self._accepting = asyncio.Event()
         # One place after the other, whoever asks.
@@ -156,6 +162,9 @@ class ServingPool:
         reads, self._ready_pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         loop = asyncio.get_running_loop()
         loop.add_reader(reads, self._hear, reads)
+        heard, told = pair()
+        loop.add_reader(heard, hear, heard, self._note_suspicion)
+        self._suspicions = told.fileno()
         try:
             async with self._tasks:
                 for number, listener in enumerate(self._listeners):
@@ -164,6 +173,9 @@ class ServingPool:
                     self._places.append(_Place(number, listener, keeper, keeping))
                 self._tasks.create_task(self._renew_ticket_keys())
         finally:
+            loop.remove_reader(heard)
+            heard.close()
+            told.close()
             loop.remove_reader(reads)
             os.close(reads)
             os.close(self._ready_pipe)
@@ -196,6 +208,11 @@ class ServingPool:
             except ServingRefused:
                 self._count(tally.WORKER_REPLACEMENTS_FAILED)
                 raise
+
+    async def look_on(self, disks: tuple[DiskPlace, ...]) -> None:
+        """Objects are looked for on these disks from now on; see `replace`."""
+        self._settings = replace(self._settings, disks=disks)
+        await self.replace()
 
     async def _replace(self, place: _Place) -> None:
         if place.predecessor is not None:
@@ -262,6 +279,10 @@ class ServingPool:
                     restart_in_s=event.restart_in_s,
                 )
 
+    def _note_suspicion(self, path: str, offset: int) -> None:
+        log.warning("copy_spoilt", path=path, offset=offset)
+        self.suspect(path, offset)
+
     def _count(self, cell: int) -> None:
         self._counters.row(self._counters.rows - 1)[cell] += 1
 
@@ -280,6 +301,7 @@ class ServingPool:
             "popularity": self._popularity.descriptor,
             "ticket-keys": self._ticket_keys.descriptor,
             "ready": self._ready_pipe,
+            "suspicions": self._suspicions,
         }
         if self._door >= 0:
             inherited["door"] = self._door

@@ -118,7 +118,7 @@ class PullWait:
 
 
 class PulledBody(OpenObject):
-    """One response's. `fd` and `begins_at` are those of the block that `reach` was asked for last."""
+    """One response's, of which there is no other copy. `fd` and `begins_at` are those of the block that `reach` was asked for last."""
 
     __slots__ = (
         "_asked_end",
@@ -127,7 +127,6 @@ class PulledBody(OpenObject):
         "_number",
         "_pulls",
         "known",
-        "target",
         "waited",
     )
 

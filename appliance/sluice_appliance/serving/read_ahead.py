@@ -105,12 +105,18 @@ class ReadAhead:
         return self._counted(self._jobs.ask((source, piece), make, wake, begun=begun))
 
     def open(
-        self, path: str, opening: Callable[[], T], opened: Callable[[T], None], wake: Wake
+        self,
+        path: str,
+        opening: Callable[[], T],
+        opened: Callable[[T], None],
+        wake: Wake,
+        *,
+        begun: bool = False,
     ) -> Waiting | None:
         """Runs `opening` in a thread, then `opened` with what it gives, whoever still waits, then
         wakes. Those who open the same path at once share one opening."""
         make = partial(_Opening, opening, opened)
-        return self._counted(self._jobs.ask(path, make, wake, begun=False))
+        return self._counted(self._jobs.ask(path, make, wake, begun=begun))
 
     def cancel(self, waiting: Waiting) -> None:
         """To be called by who no longer waits, so that nobody dead is woken."""

@@ -73,8 +73,11 @@ BYTES_PULLED = 89
 PULLED_BLOCKS = 90
 PULLS_BROKEN = 91
 PULLS_FAILED = {"absent": 92, "unavailable": 93, "busy": 94}
+SPOILT_COPIES = 95
+SPOILT_COPIES_UNTOLD = 96
+COPIES_PASSED_OVER = 97
 
-CELLS = 95
+CELLS = 98
 
 # Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
 # read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.

@@ -20,7 +20,7 @@ from sluice_appliance.serving.openssl import Context, TlsFiles, ffi, ssl
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.tcp_path import follow
 from sluice_appliance.serving.ticket_keys import TicketKeys
-from sluice_appliance.serving.wire import RECEIVE_BYTES, send_file
+from sluice_appliance.serving.wire import RECEIVE_BYTES, send_begun, send_file
 
 __all__ = [
     "Context",
@@ -142,7 +142,11 @@ class TlsWire:
             return 0
         if self._context.kernel:
             sent = self._write(head, len(head))
-            return sent if self._left else sent + self.send_body(source, offset, length)
+            if self._left:
+                return sent
+            if self.in_kernel:
+                return sent + send_begun(self.fd, source, offset, length)
+            return sent + self.send_body(source, offset, length)
         # A head and the beginning of its body share a record.
         of_body = max(0, min(length, _RECORD_BYTES - len(head)))
         length = min(length, PIECE_BYTES)

@@ -10,7 +10,8 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from sluice_appliance.serving.objects import OpenObject, StorageFault
+from sluice_appliance.serving.objects import OpenObject
+from sluice_appliance.serving.spoilt import DISK_ERRORS, StorageFault
 from sluice_appliance.serving.tcp_path import follow
 
 # One read takes a whole head, and bounds how many pipelined requests can wait: at 26 bytes or more
@@ -19,9 +20,6 @@ RECEIVE_BYTES = 16 * 1024
 # Up to here head and body leave together, copied from the page cache by one `sendmsg`; beyond, the
 # copy costs more than the call that it saves (tests/benchmarks/serving/ablation.py).
 TOGETHER_BYTES_MAX = 32 * 1024
-
-# What `sendfile` says of the file's side; all else is the client's.
-_DISK_ERRORS = frozenset((errno.EIO, errno.ESTALE, errno.ENODATA, errno.EBADMSG, errno.EUCLEAN))
 
 
 class Wire(Protocol):
@@ -61,7 +59,8 @@ class Wire(Protocol):
         """How many bytes of the body were taken. Raises StorageFault where the file ends early."""
 
     def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
-        """How many bytes were taken of a head and the piece of a body behind it."""
+        """How many bytes were taken of a head and the piece of a body behind it. Raises StorageFault only
+        where nothing was."""
 
     def follow_path(self, bound_bytes: int) -> int:
         """Lets as much wait unsent as the path asks for; how much that is, after `bound_bytes`."""
@@ -106,11 +105,16 @@ class PlainWire:
                 sent = self._socket.send(head, socket.MSG_MORE)
                 if sent < len(head):
                     return sent
-                return sent + send_file(self.fd, source, offset, length)
+                return sent + send_begun(self.fd, source, offset, length)
             together = (head, source.piece(offset, length))
             return self._socket.sendmsg(together, (), socket.MSG_MORE if self.last else 0)
         except BlockingIOError:
             return 0
+        except OSError as error:
+            # From a mapping of which the kernel cannot bring the page in.
+            if error.errno == errno.EFAULT:
+                raise StorageFault(f"{source.path}: {error.strerror}") from None
+            raise
 
     def follow_path(self, bound_bytes: int) -> int:
         return follow(self._socket, bound_bytes)
@@ -129,9 +133,17 @@ def send_file(fd: int, source: OpenObject, offset: int, length: int) -> int:
     except BlockingIOError:
         return 0
     except OSError as error:
-        if error.errno in _DISK_ERRORS:
+        if error.errno in DISK_ERRORS:
             raise StorageFault(f"{source.path}: {error.strerror}") from None
         raise
     if sent == 0:
         raise StorageFault(f"{source.path} ends before byte {offset + length} of its body")
     return sent
+
+
+def send_begun(fd: int, source: OpenObject, offset: int, length: int) -> int:
+    """`send_file` behind a head that was taken: what is wrong with the file is met with again."""
+    try:
+        return send_file(fd, source, offset, length)
+    except StorageFault:
+        return 0

@@ -31,6 +31,7 @@ from sluice_appliance.serving.read_ahead import ReadAhead
 from sluice_appliance.serving.residency import Residency
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.slowness import is_crowded
+from sluice_appliance.serving.spoilt import Tell
 from sluice_appliance.serving.tcp_path import accept
 from sluice_appliance.serving.telling import Teller
 from sluice_appliance.serving.tokens.gate import Gate, Policy
@@ -72,6 +73,7 @@ class Worker:
         door: socket.socket | None = None,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        tell: Tell = lambda path, offset: True,
     ) -> None:
         self.row = row
         self.limits = settings.limits
@@ -89,7 +91,12 @@ class Worker:
         ahead = ReadAhead(row, loop.call_soon_threadsafe, clock, residency=residency)
         self.cold_reads = ColdReads(ahead, ConcurrencyLimiter(self.now), clock)
         self.objects = OpenObjects(
-            settings.places(), settings.limits.open_files, row, popularity, residency
+            settings.places(),
+            settings.limits.open_files,
+            row,
+            popularity,
+            residency,
+            tell=tell,
         )
         self.pulls = None if door is None else Pulls(door, loop, row, popularity, clock)
         self._keys = KeyFile(Path(settings.token_keys)) if settings.token_keys else None

@@ -9,7 +9,7 @@ come (`audit.json` on the disk), so that a box that is restarted every day comes
 
 import errno
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +41,11 @@ class Progress(msgspec.Struct, frozen=True):
     folder: str = ""
 
 
-def audit(member: Member, *, resume: bool = True) -> Iterator[int | Finding]:
-    """One pass, from where the last one was cut off if `resume`. Ends early where the disk fails."""
+def audit(
+    member: Member, *, resume: bool = True, may_write: Callable[[int], bool] = lambda size: True
+) -> Iterator[int | Finding]:
+    """One pass, from where the last one was cut off if `resume`. Ends early where the disk fails.
+    `may_write` is asked before an old file of so many bytes is made new."""
     scratch = Scratch()
     done = _read_progress(member).folder if resume else ""
     for folder in member.folders():
@@ -53,20 +56,30 @@ def audit(member: Member, *, resume: bool = True) -> Iterator[int | Finding]:
                 return
             yield OPENING_BYTES
             finding = yield from check(member.path(name), scratch)
-            yield (yield from settle(member, finding))
+            yield (yield from settle(member, finding, may_write))
         if resume:
             _write_progress(member, Progress(folder))
     if resume:
         _write_progress(member, Progress())
 
 
-def settle(member: Member, finding: Finding) -> Generator[int, None, Finding]:
+def recheck(member: Member, path: str, suspect_byte: int) -> Iterator[int | Finding]:
+    """One file that could not be read at that byte, as `audit` would; what is sound stays as it is."""
+    yield OPENING_BYTES
+    finding = yield from check(path, Scratch(), suspect_byte=suspect_byte)
+    yield _put_away(member, finding) if finding.verdict in LOST else finding
+
+
+def settle(
+    member: Member, finding: Finding, may_write: Callable[[int], bool] = lambda size: True
+) -> Generator[int, None, Finding]:
     """Does what a finding asks for; returns what is to be told of it."""
     if finding.verdict in LOST:
         return _put_away(member, finding)
     if finding.verdict is Verdict.SOUND and finding.version != WITH_BLOCKS:
         assert finding.header is not None, "a sound file says what it is"
-        return (yield from _upgrade(member, finding, finding.header))
+        if may_write(finding.header.size_bytes):
+            return (yield from _upgrade(member, finding, finding.header))
     return finding
 
 
@@ -94,6 +107,9 @@ def _put_away(member: Member, finding: Finding) -> Finding:
                 removed=finding.path,
                 to_do="look at what is there, replace the disk if it goes on, and empty the folder",
             )
+    except FileNotFoundError:
+        # Two looked at it at once: serving's suspicion, and the audit.
+        return replace(finding, verdict=Verdict.GONE)
     except OSError as error:
         member.failed_at(error, name)
     else:

@@ -10,9 +10,10 @@ import fcntl
 import hashlib
 import mmap
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
 from sluice_appliance.store.blocks import block_digest
 from sluice_appliance.store.layout import (
@@ -71,14 +72,17 @@ class Scratch:
         self.view = memoryview(mmap.mmap(-1, BLOCK_BYTES))
 
 
-def check(path: str, scratch: Scratch, *, whole: bool = False) -> Generator[int, None, Finding]:
+def check(
+    path: str, scratch: Scratch, *, whole: bool = False, suspect_byte: int = 0
+) -> Generator[int, None, Finding]:
     """Yields the bytes of each read, so that who drives it may wait in between, and returns what was found.
-    `whole`: the SHA-256 too, where the digests of the blocks would do."""
+    `whole`: the SHA-256 too, where the digests of the blocks would do. It begins with the block of
+    `suspect_byte` where blocks can be told apart."""
     try:
         with open_object(path) as there:
             status = os.fstat(there.descriptor)
             identity = (status.st_dev, status.st_ino)
-            reason = yield from _check_open(there, path, scratch, whole)
+            reason = yield from _check_open(there, path, scratch, whole, suspect_byte)
             verdict = Verdict.DAMAGED if reason else Verdict.SOUND
             return Finding(path, verdict, there.header, there.version, reason, identity)
     except FileNotFoundError:
@@ -96,7 +100,7 @@ def is_current(finding: Finding) -> bool:
 
 
 def _check_open(
-    there: ObjectFile, path: str, scratch: Scratch, whole: bool
+    there: ObjectFile, path: str, scratch: Scratch, whole: bool, suspect_byte: int
 ) -> Generator[int, None, str]:
     header = there.header
     if object_name(header.key) != os.path.basename(path):
@@ -105,7 +109,7 @@ def _check_open(
     try:
         yield from _check_ends(there, descriptor, scratch)
         digest = hashlib.sha256() if whole or there.block_digests is None else None
-        for start in range(0, header.size_bytes, BLOCK_BYTES):
+        for start in _starts(header.size_bytes, suspect_byte if digest is None else 0):
             length = min(BLOCK_BYTES, header.size_bytes - start)
             block = _read(descriptor, BODY_OFFSET + start, length, scratch)
             yield len(block)
@@ -123,6 +127,13 @@ def _check_open(
     finally:
         os.close(descriptor)
     return ""
+
+
+def _starts(size_bytes: int, suspect_byte: int) -> Iterable[int]:
+    """Where the blocks begin, from that of the suspect byte on and round to it."""
+    starts = range(0, size_bytes, BLOCK_BYTES)
+    first = min(suspect_byte // BLOCK_BYTES, len(starts))
+    return chain(starts[first:], starts[:first])
 
 
 def _check_ends(there: ObjectFile, descriptor: int, scratch: Scratch) -> Generator[int, None, None]:

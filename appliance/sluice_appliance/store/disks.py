@@ -64,6 +64,8 @@ class DiskStatus:
     errors_of_late: int = 0
     # Damaged files that the quarantine had no room for, since the start.
     discarded: int = 0
+    # Whether all that is on it has been added up. Until then `stored_bytes` is what came less what went.
+    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ log = get_logger(__name__)
 FREE_BYTES_MIN = 64 * 1024
 _PROBE_FILE = "probe"
 _UPGRADE_FILE = "upgrade"
+_NOT_THERE = frozenset((errno.ENOENT, errno.ENOTDIR))
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
@@ -55,7 +56,11 @@ class Member:
         self.state = DiskState.IN_USE
         self.reason = ""
         self.errors = 0
+        # What came less what went, until all that was there before has been added up.
         self.stored_bytes = 0
+        self.is_counted = False
+        # It failed because no disk is mounted there: one may come.
+        self.is_absent = False
         # Damaged files that the quarantine had no room for.
         self.discarded = 0
         # Any clock that does not go back. Until there is one, no error is forgotten.
@@ -78,6 +83,7 @@ class Member:
             self.errors,
             self._errors.count(self.clock()),
             self.discarded,
+            self.is_counted or self.state is DiskState.FAILED,
         )
 
     @property
@@ -153,6 +159,7 @@ class Member:
                 stored_bytes += header.size_bytes
                 yield header
         self.stored_bytes = stored_bytes
+        self.is_counted = True
 
     def folders(self) -> list[str]:
         """The folders of objects, in order; none where the disk fails."""
@@ -223,12 +230,13 @@ class Member:
 
     def look(self) -> None:
         """Takes the disk out of use where it does not do what a disk should, and back into use one that
-        was read-only and is writable again. One that failed stays so until the store is opened anew."""
+        was read-only and is writable again. One that failed stays so: only where none was there, one may
+        come (`Store.look_at_disks`)."""
         if self.state is DiskState.FAILED:
             return
         try:
             if os.stat(self.root).st_dev != self._device:
-                self._become(DiskState.FAILED, "another file system, or none, is mounted there now")
+                self.fail("another file system, or none, is mounted there now", is_absent=True)
                 return
             os.listdir(f"{self.root}/{OBJECTS_FOLDER}")
             if not self._may_write:
@@ -238,7 +246,7 @@ class Member:
             if error.errno == errno.EROFS:
                 self._become(DiskState.READ_ONLY, "the file system is read-only")
             elif error.errno not in _FULL:
-                self._become(DiskState.FAILED, error.strerror or str(error))
+                self.fail(error.strerror or str(error), is_absent=error.errno in _NOT_THERE)
         else:
             self._become(DiskState.IN_USE, "")
 
@@ -252,9 +260,16 @@ class Member:
         finally:
             os.close(descriptor)
 
-    def fail(self, reason: str) -> None:
-        """The disk is left alone from now on."""
+    def fail(self, reason: str, *, is_absent: bool = False) -> None:
+        """The disk is left alone from now on; `is_absent`, until one is there again."""
+        self.is_absent = is_absent
         self._become(DiskState.FAILED, reason)
+
+    def tell_reason(self, reason: str) -> None:
+        """Why it still is out of use, told once."""
+        if reason != self.reason:
+            self.reason = reason
+            log.error("disk_not_taken_in", disk=self.root, reason=reason)
 
     def _become(self, state: DiskState, reason: str) -> None:
         if state is self.state:

@@ -3,12 +3,12 @@
 import errno
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sluice_appliance.store import membership
 from sluice_appliance.store.disk import Disk
-from sluice_appliance.store.disks import DiskPlace, DiskSpec, Tier
+from sluice_appliance.store.disks import DiskPlace, DiskSpec, DiskState, Tier
 from sluice_appliance.store.errors import DiskRefused
 from sluice_appliance.store.member import Member
 from sluice_appliance.store.membership import Identity, KnownDisk, Record
@@ -53,13 +53,39 @@ def open_members(root: Path, specs: Sequence[DiskSpec], disk: Disk) -> list[Memb
     return members
 
 
+def reopen(
+    root: Path, spec: DiskSpec, absent: Member, others: Collection[str], disk: Disk
+) -> Member | None:
+    """A disk that was not there, or another in its place; None while none is. `others`: the identities
+    of the store's other disks. Raises DiskRefused, StoreInUse, OSError."""
+    record = membership.read_record(root)
+    assert record is not None, "a store of several disks has written them down"
+    folder = spec.path.absolute()
+    by_path = {str(root.absolute() / known.path): known for known in record.disks}
+    known = by_path.get(str(folder))
+    if membership.read_identity(folder) is None and _why_not_new(folder, known):
+        return None
+    # Its lock is held still where it was pulled and is the same disk.
+    absent.close()
+    member = _open(root, spec, known, record.store, disk)
+    if member.state is DiskState.FAILED or member.place.disk_id in others:
+        member.close()
+        if member.place.disk_id in others:
+            raise DiskRefused(f"{folder} is a copy of another disk of the store")
+        raise DiskRefused(f"{folder}: {member.reason}")
+    by_path[str(folder)] = _known(root, member, known)
+    membership.write_record(root, Record(record.store, tuple(by_path.values())))
+    return member
+
+
 def _open(root: Path, spec: DiskSpec, known: KnownDisk | None, store_id: str, disk: Disk) -> Member:
     folder = spec.path.absolute()
-    reason, identity = "", None
+    reason, identity, is_absent = "", None, False
     try:
         identity = membership.read_identity(folder)
         if identity is None:
             reason = _why_not_new(folder, known)
+            is_absent = bool(reason)
     except OSError as error:
         reason = error.strerror or str(error)
     if reason and known is None:
@@ -77,7 +103,7 @@ def _open(root: Path, spec: DiskSpec, known: KnownDisk | None, store_id: str, di
     place = DiskPlace(str(folder), disk_id, tier, spec.capacity_bytes)
     member = Member(place, disk, tier_said_by=said_by)
     if reason:
-        member.fail(reason)
+        member.fail(reason, is_absent=is_absent)
         return member
     try:
         member.open(shared_lock=_is_same(folder, root))

@@ -18,20 +18,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from sluice_appliance.store.auditing import audit
+from sluice_appliance.store.auditing import audit, recheck
 from sluice_appliance.store.checking import Finding
 from sluice_appliance.store.disk import Disk, RealDisk
 from sluice_appliance.store.disks import DiskPlace, DiskSpec, DiskState, DiskStatus, Tier
+from sluice_appliance.store.errors import StoreError
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
     OBJECTS_FOLDER,
     ObjectHeader,
     ObjectKey,
     check_header,
+    is_name,
     object_name,
 )
 from sluice_appliance.store.member import Member, take_lock
-from sluice_appliance.store.opening import known_specs, open_members
+from sluice_appliance.store.opening import known_specs, open_members, reopen
 from sluice_appliance.store.partial import PartialObject
 from sluice_appliance.store.rebuilding import rebuild
 from sluice_appliance.store.rendezvous import rank
@@ -52,6 +54,9 @@ class Store:
         self.root = root
         self._lock = lock
         self._members: list[Member] = []
+        self._specs: dict[str, DiskSpec] = {}
+        self._disk: Disk = RealDisk()
+        self._clock: Callable[[], float] = float
 
     @classmethod
     def open(cls, root: Path, specs: Sequence[DiskSpec] = (), *, disk: Disk | None = None) -> Self:
@@ -63,6 +68,8 @@ class Store:
         store = cls(str(root), take_lock(root / "lock"))
         try:
             specs = specs or known_specs(root)
+            store._disk = disk
+            store._specs = {str(spec.path.absolute()): spec for spec in specs}
             if specs:
                 store._members = open_members(root, specs, disk)
             else:
@@ -110,6 +117,7 @@ class Store:
 
     def go_by(self, clock: Callable[[], float]) -> None:
         """The clock by which errors are forgotten; without one, none are."""
+        self._clock = clock
         for member in self._members:
             member.clock = clock
 
@@ -119,10 +127,29 @@ class Store:
 
     def look_at_disks(self) -> tuple[DiskStatus, ...]:
         """Asks each disk whether it still is one: a mount that is gone, a file system that was made
-        read-only, one that takes no write."""
-        for member in self._members:
-            member.look()
+        read-only, one that takes no write. One that was not there is taken in where it is there now."""
+        for number, member in enumerate(self._members):
+            if member.is_absent:
+                self._members[number] = self._take_in(member)
+            else:
+                member.look()
         return self.disks()
+
+    def _take_in(self, absent: Member) -> Member:
+        spec = self._specs.get(absent.root)
+        if spec is None:
+            return absent
+        others = {member.place.disk_id for member in self._members if member is not absent}
+        try:
+            member = reopen(Path(self.root), spec, absent, others, self._disk)
+        except (StoreError, OSError) as error:
+            absent.tell_reason(str(error))
+            return absent
+        if member is None:
+            return absent
+        member.clock = self._clock
+        member.tell()
+        return member
 
     # --- what is held -----------------------------------------------------------------------------
 
@@ -157,10 +184,24 @@ class Store:
 
     # --- whether it is still what it was ----------------------------------------------------------
 
-    def audit(self, disk: str, *, resume: bool = True) -> Iterator[int | Finding]:
+    def audit(
+        self,
+        disk: str,
+        *,
+        resume: bool = True,
+        may_write: Callable[[int], bool] = lambda size: True,
+    ) -> Iterator[int | Finding]:
         """Checks every object of a disk, puts away what is damaged and makes old files new. Each `next`
         is a short piece of work: the bytes that it took of the disk, or what became of an object."""
-        return audit(self._named(disk), resume=resume)
+        return audit(self._named(disk), resume=resume, may_write=may_write)
+
+    def recheck(self, path: str, suspect_byte: int) -> Iterator[int | Finding]:
+        """Checks one file of which a byte could not be read, and puts it away where it is damaged. Nothing
+        for what is no object's file on a disk in use."""
+        name = os.path.basename(path)
+        for member in self._readable():
+            if is_name(name) and member.path(name) == path:
+                yield from recheck(member, path, suspect_byte)
 
     def rebuild(self, disk: str) -> Iterator[int | Finding]:
         """`audit` from the first object to the last; before it, objects that lie under a wrong name are

@@ -18,5 +18,8 @@ class AuditTally:
         name = "sluice_appliance_audit_objects_total"
         self._row[index_of(self._specs, name, verdict=verdict.value)] += 1
 
+    def suspect_dropped(self) -> None:
+        self._row[index_of(self._specs, "sluice_appliance_suspects_dropped_total")] += 1
+
     def passed(self) -> None:
         self._row[index_of(self._specs, "sluice_appliance_audit_passes_total")] += 1

@@ -5,13 +5,14 @@ aiofiles and a digest beside it, costs more (appliance/README.md has the figures
 """
 
 import asyncio
-import functools
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from concurrent.futures import Executor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from sluice_appliance.store.assembly import Span
 from sluice_appliance.store.checking import Finding
-from sluice_appliance.store.disks import DiskContents, DiskStatus, Tier
+from sluice_appliance.store.disks import DiskContents, DiskPlace, DiskStatus, Tier
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 from sluice_appliance.store.moving import move
 from sluice_appliance.store.partial import PartialObject
@@ -24,8 +25,10 @@ T = TypeVar("T")
 class ThreadedStore:
     """What `fill` needs of the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, executor: Executor | None = None) -> None:
+        """`executor`: threads of its own for the audit, which then waits for nothing that comes in."""
         self._store = store
+        self._executor = executor
 
     async def inventory(self) -> dict[ObjectKey, ObjectHeader]:
         """Everything held."""
@@ -70,10 +73,22 @@ class ThreadedStore:
         """Lets an object go, from everywhere or from one tier. Raises OSError."""
         await _in_thread(self._store.delete, key, tier)
 
-    async def audit(self, disk: str) -> AsyncIterator[int | Finding]:
+    def places(self) -> tuple[DiskPlace, ...]:
+        """Where objects may be."""
+        return self._store.places()
+
+    def audit(
+        self, disk: str, *, may_write: Callable[[int], bool] = lambda size: True
+    ) -> AsyncIterator[int | Finding]:
         """See `Store.audit`; between its pieces the caller may wait as long as it likes."""
-        steps = self._store.audit(disk)
-        while (step := await _in_thread(next, steps, None)) is not None:
+        return self._stepwise(self._store.audit(disk, may_write=may_write))
+
+    def recheck(self, path: str, suspect_byte: int) -> AsyncIterator[int | Finding]:
+        """See `Store.recheck`."""
+        return self._stepwise(self._store.recheck(path, suspect_byte))
+
+    async def _stepwise(self, steps: Iterator[int | Finding]) -> AsyncIterator[int | Finding]:
+        while (step := await _in_thread_of(self._executor, partial(next, steps, None))) is not None:
             yield step
 
     async def keep_partials_of(self, wanted: Collection[ObjectHeader]) -> None:
@@ -134,8 +149,11 @@ class ThreadedPartial:
 
 async def _in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """A cancelled caller waits for the thread: the next owner of the file must find it alone."""
-    call = functools.partial(function, *args, **kwargs)
-    future = asyncio.get_running_loop().run_in_executor(None, call)
+    return await _in_thread_of(None, partial(function, *args, **kwargs))
+
+
+async def _in_thread_of(executor: Executor | None, call: Callable[[], T]) -> T:
+    future = asyncio.get_running_loop().run_in_executor(executor, call)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

@@ -136,3 +136,44 @@ def test_a_busy_source_is_left_alone_for_as_long_as_it_asked(tmp_path: Path) -> 
         now = asked.get_loop().time()
     assert bench.reputation.is_left("0-busy", now)
     assert not bench.reputation.is_left("0-busy", now + 8)
+
+
+@pytest.mark.parametrize("with_digests", [True, False])
+def test_what_a_partial_object_takes_beside_its_bytes_does_not_keep_it_from_being_whole(
+    tmp_path: Path, with_digests: bool
+) -> None:
+    """A plan takes the page of digests and half a block for bytes that have come."""
+    bench = BlockBench(tmp_path, DIGESTS if with_digests else b"")
+    asked: list[float] = []
+
+    def may_give(size_bytes: float) -> bool:
+        asked.append(size_bytes)
+        return True
+
+    bench.purse = Purse(len(BODY) - 4096 - BLOCK_BYTES // 2, may_give=may_give)
+    bench.fetch("good")
+    assert bench.published() == BODY
+    assert asked == [4096 + BLOCK_BYTES // 2]
+
+
+def test_a_budget_that_has_no_more_is_kept_to(tmp_path: Path) -> None:
+    bench = BlockBench(tmp_path)
+    bench.purse = Purse(len(BODY) - 4096, may_give=lambda size_bytes: False)
+    bench.fetch("good")
+    assert bench.published() is None
+    assert bench.counted("sluice_appliance_fill_objects_unfetched_total") == 0
+    assert bench.purse.taken_bytes <= len(BODY) - 4096
+
+
+def test_a_plan_that_gives_a_little_less_in_the_middle_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    bench = BlockBench(tmp_path)
+
+    def plan_anew(size_bytes: int) -> None:
+        bench.purse.left_bytes -= 4096 / 8
+        assert bench.purse.left_bytes > -BLOCK_BYTES
+
+    bench.purse = Purse(len(BODY), plan_anew)
+    bench.fetch("good")
+    assert bench.published() == BODY

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from sluice.fill.v1 import fill_pb2
 from sluice_appliance.fill.progress import FillProgress
 from sluice_appliance.fill.reporter import Faults, FillReporter, ReportUndelivered
-from sluice_appliance.fill.sources import FaultKind, Source, SourceKind
+from sluice_appliance.fill.sources import FaultKind, Source, SourceKind, fault_to_wire
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.metrics import supervisor_counters
 from sluice_runtime.simulation import simulate
@@ -68,3 +69,10 @@ def test_a_report_that_is_not_taken_is_made_again_with_its_faults() -> None:
         assert desk.faults == [{("a-2", FaultKind.STALLED): 1}]
 
     Desk().live(story)
+
+
+def test_every_fault_is_reported_under_its_own_name() -> None:
+    for kind in FaultKind:
+        told = fault_to_wire("origin", kind, 3)
+        name = fill_pb2.SourceFaultKind.Name(told.kind)
+        assert (name, told.count) == (f"SOURCE_FAULT_KIND_{kind.value.upper()}", 3)

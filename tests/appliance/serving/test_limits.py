@@ -28,6 +28,7 @@ from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.worker import within_descriptors
+from sluice_appliance.store.disks import DiskPlace
 from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters, cells_of, index_of
 
@@ -57,12 +58,15 @@ class Bounded:
 
 @asynccontextmanager
 async def bounded(
-    root: Path, limits: Limits, files: TlsFiles | None = None
+    root: Path,
+    limits: Limits,
+    files: TlsFiles | None = None,
+    disks: tuple[DiskPlace, ...] = (),
 ) -> AsyncIterator[Bounded]:
     counters = metrics.serving_counters(1)
     certificate, key = (str(path) for path in files) if files else ("", "")
     settings = ServingSettings(
-        store=str(root), limits=limits, tls_certificate=certificate, tls_key=key
+        store=str(root), disks=disks, limits=limits, tls_certificate=certificate, tls_key=key
     )
     pool = ServingPool(settings, Address("127.0.0.1", 0), 1, counters, Popularity(2))
     pool.bind()

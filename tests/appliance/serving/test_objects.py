@@ -84,7 +84,7 @@ def is_absent(found: Found) -> bool:
 
 def is_unreadable(found: Found) -> bool:
     return isinstance(found, OSError | StorageFault) or (
-        isinstance(found, Response) and found.status == 500
+        isinstance(found, Response) and found.status == 503
     )
 
 

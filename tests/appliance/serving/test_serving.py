@@ -300,7 +300,7 @@ def test_a_file_that_is_not_what_its_name_says_is_never_served(served: Served, s
         path.write_bytes(content)
         with closing(served.connect()) as client:
             ask(client, "GET", f"/film/v3/{name}")
-            assert read_response(client)[0] == 500
+            assert read_response(client)[0] == 503
     assert served.counters()['sluice_appliance_refused_total{reason="storage"}'] >= 5
 
 

@@ -16,6 +16,7 @@ from sluice_appliance.serving.objects import OpenObject
 from sluice_appliance.serving.openssl import Context
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.spoilt import Tell
 from sluice_appliance.serving.telling import Teller
 from sluice_appliance.serving.tls import Handshake
 from sluice_appliance.serving.wire import PlainWire
@@ -73,6 +74,7 @@ class ByHand:
         settings: ServingSettings,
         context: Context | None,
         teller: Callable[["memoryview[int]"], Teller] | None,
+        tell: Tell = lambda path, offset: True,
     ) -> None:
         self.loop = LoopByHand()
         self.row = new_row()
@@ -94,6 +96,7 @@ class ByHand:
             context=context,
             clock=lambda: self.clock_s,
             wall_clock=lambda: self.wall_clock_s,
+            tell=tell,
         )
         # In place of the event loop's own handler.
         self.worker._failed = self.failures.append  # type: ignore[assignment, method-assign]
@@ -286,10 +289,11 @@ def by_hand(
     settings: ServingSettings | None = None,
     context: Context | None = None,
     teller: Callable[["memoryview[int]"], Teller] | None = None,
+    tell: Tell = lambda path, offset: True,
 ) -> Iterator[ByHand]:
     """A worker; at the end nobody may hold one of its objects, and no descriptor be left over."""
     before = open_descriptors()
-    found = ByHand(settings or ServingSettings(store=str(store)), context, teller)
+    found = ByHand(settings or ServingSettings(store=str(store)), context, teller, tell)
     worker = found.worker
     with closing(found.listener):
         try:

@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from appliance.store.damage import BODY, DAMAGE, KEYS, put, put_version_1
 from sluice_appliance.metrics import supervisor_counters
 from sluice_appliance.object_key import parse_key
 from sluice_appliance.store.checking import Finding, Verdict
-from sluice_appliance.store.disks import DiskSpec, DiskState
+from sluice_appliance.store.disks import DiskSpec, DiskState, Tier
 from sluice_appliance.store.error_window import ERRORS_MAX, WINDOW_S, ErrorWindow
 from sluice_appliance.store.layout import ObjectHeader, object_name, object_path
 from sluice_appliance.store.quarantine import BYTES_MAX, FILES_MAX, has_room
@@ -19,7 +21,9 @@ from sluice_appliance.store.scrubbing import Scrubber
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.tally import AuditTally
 from sluice_appliance.store.threaded import ThreadedStore
-from sluice_runtime.counters import index_of
+from sluice_runtime.counters import SharedCounters, index_of
+
+PASSES = "sluice_appliance_audit_passes_total"
 
 
 def audited(store: Store, *, resume: bool = False) -> list[Finding]:
@@ -260,35 +264,81 @@ class Pace:
         return now
 
 
-def test_the_scrubber_pays_for_what_it_reads_counts_what_it_finds_and_asks_for_what_was_lost(
-    tmp_path: Path,
-) -> None:
-    counters = supervisor_counters()
-    pace, lost = Pace(), []
+class Flash:
+    """What may be written, and what was."""
 
-    async def scrub(store: Store) -> None:
+    def __init__(self, left_bytes: float = inf) -> None:
+        self.left_bytes = left_bytes
+        self.written: list[int] = []
+
+    def flash_left_bytes(self) -> float:
+        return self.left_bytes
+
+    def wrote_flash(self, size_bytes: int) -> None:
+        self.left_bytes -= size_bytes
+        self.written.append(size_bytes)
+
+
+def scrub_once(
+    store: Store, counters: SharedCounters, *, pace: Pace, flash: Flash, lost: Callable[[], None]
+) -> None:
+    """One pass over every disk."""
+
+    async def scrub() -> None:
         passed = asyncio.Event()
 
         class Tally(AuditTally):
             def passed(self) -> None:
                 super().passed()
-                passed.set()
+                if counters.total(index_of(counters.specs, PASSES)) == len(store.disks()):
+                    passed.set()
 
         scrubber = Scrubber(
-            ThreadedStore(store),
-            Tally(counters),
-            pace=lambda now: pace,
-            lost=lambda: lost.append("called"),
+            ThreadedStore(store), Tally(counters), pace=lambda now: pace, lost=lost, flash=flash
         )
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             running = group.create_task(scrubber.run())
             await passed.wait()
             running.cancel()
 
+    asyncio.run(scrub())
+
+
+def test_old_files_are_written_anew_out_of_the_budget_of_flash_and_no_further(
+    tmp_path: Path,
+) -> None:
+    flash = Flash(left_bytes=2.5 * len(BODY))
+    counters = supervisor_counters()
+    disks = [
+        DiskSpec(tmp_path / "ssd", 1 << 30, Tier.SSD),
+        DiskSpec(tmp_path / "hdd", 1 << 30, Tier.HDD),
+    ]
+    for disk in disks:
+        disk.path.mkdir()
+        for key in KEYS[:4]:
+            put_version_1(disk.path, key)
+    with Store.open(tmp_path / "store", disks) as store:
+        scrub_once(store, counters, pace=Pace(), flash=flash, lost=lambda: None)
+
+    def count(verdict: str) -> int:
+        name = "sluice_appliance_audit_objects_total"
+        return counters.total(index_of(counters.specs, name, verdict=verdict))
+
+    assert flash.written == [len(BODY)] * 2
+    # All of the disk that rotates.
+    assert (count("upgraded"), count("sound")) == (2 + 4, 2)
+
+
+def test_the_scrubber_pays_for_what_it_reads_counts_what_it_finds_and_asks_for_what_was_lost(
+    tmp_path: Path,
+) -> None:
+    counters = supervisor_counters()
+    pace, lost = Pace(), []
+
     with Store.open(tmp_path) as store:
         paths = [put(store, key) for key in KEYS]
         DAMAGE["a bit of the last byte"](paths[2])
-        asyncio.run(scrub(store))
+        scrub_once(store, counters, pace=pace, flash=Flash(), lost=lambda: lost.append("called"))
         assert store.held(KEYS[2]) is None
         assert Path(object_path(str(tmp_path), KEYS[1])).exists()
 

@@ -3,12 +3,14 @@
 import errno
 import hashlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from sluice_appliance.gauges import DISK_CAPACITY_BYTES, DISK_STORED_BYTES, DiskGauges
 from sluice_appliance.object_key import parse_key
 from sluice_appliance.store.disk import RealDisk
 from sluice_appliance.store.disks import DiskSpec, DiskState, Tier
@@ -87,6 +89,86 @@ def test_a_disk_that_is_gone_at_the_start_takes_only_its_own_objects(tmp_path: P
         assert [place.root for place in store.places()] == [str(second.path)]
         assert set(put_all(store).values()) == {second.path}
     assert not first.path.exists()
+
+
+@pytest.mark.parametrize("is_another", [False, True])
+@pytest.mark.parametrize("while_it_runs", [False, True])
+def test_a_disk_that_was_not_there_is_taken_in_when_it_comes_and_so_is_another_in_its_place(
+    tmp_path: Path, *, while_it_runs: bool, is_another: bool
+) -> None:
+    first, second = specs(tmp_path, "ab")
+    pulled = tmp_path / "pulled"
+    with Store.open(tmp_path / "store", [first, second]) as store:
+        on = put_all(store)
+        before = set(store.places())
+        if while_it_runs:
+            first.path.rename(pulled)
+            assert store.look_at_disks()[0].state is DiskState.FAILED
+            _check_comes_back(store, first.path, pulled, on, is_another=is_another)
+            assert (set(store.places()) == before) is not is_another
+    if not while_it_runs:
+        first.path.rename(pulled)
+        with Store.open(tmp_path / "store", [first, second]) as store:
+            _check_comes_back(store, first.path, pulled, on, is_another=is_another)
+    with Store.open(tmp_path / "store", [first, second]) as store:
+        assert states(store) == [DiskState.IN_USE, DiskState.IN_USE]
+
+
+def _check_comes_back(
+    store: Store, path: Path, pulled: Path, on: dict[ObjectKey, Path], *, is_another: bool
+) -> None:
+    assert states(store) == [DiskState.FAILED, DiskState.IN_USE]
+    store.look_at_disks()
+    assert states(store) == [DiskState.FAILED, DiskState.IN_USE]
+    others = {key for key in KEYS if on[key] != path}
+    assert held(store) == others
+    if is_another:
+        path.mkdir()
+    else:
+        pulled.rename(path)
+    store.look_at_disks()
+    assert states(store) == [DiskState.IN_USE, DiskState.IN_USE]
+    assert held(store) == (others if is_another else set(KEYS))
+    assert set(put_all(store).values()) == {Path(disk.name) for disk in store.disks()}
+    with pytest.raises(StoreInUse):
+        Store.open(path)
+
+
+def test_a_disk_of_another_store_in_the_place_of_one_that_was_pulled_is_not_touched(
+    tmp_path: Path,
+) -> None:
+    first, second = specs(tmp_path, "ab")
+    (foreign,) = specs(tmp_path, "x")
+    with Store.open(tmp_path / "other", [foreign]) as other:
+        put_all(other)
+    with Store.open(tmp_path / "store", [first, second]) as store:
+        first.path.rename(tmp_path / "pulled")
+        store.look_at_disks()
+        foreign.path.rename(first.path)
+        for _ in range(2):
+            store.look_at_disks()
+            assert states(store) == [DiskState.FAILED, DiskState.IN_USE]
+            assert "another store" in store.disks()[0].reason
+        # A copy of the other disk, identity and all.
+        shutil.rmtree(first.path)
+        shutil.copytree(second.path, first.path)
+        store.look_at_disks()
+        assert states(store) == [DiskState.FAILED, DiskState.IN_USE]
+        assert "copy" in store.disks()[0].reason
+
+
+def test_what_a_disk_holds_is_not_said_before_it_was_added_up(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store", specs(tmp_path, "ab")) as store:
+        put_all(store)
+    with Store.open(tmp_path / "store", specs(tmp_path, "ab")) as store:
+        assert not any(disk.is_counted for disk in store.disks())
+        shown = {metric.name: metric.samples for metric in DiskGauges(store.disks).collect()}
+        assert shown[DISK_STORED_BYTES.name] == []
+        assert len(shown[DISK_CAPACITY_BYTES.name]) == 2
+        list(store.scan())
+        assert all(disk.is_counted for disk in store.disks())
+        shown = {metric.name: metric.samples for metric in DiskGauges(store.disks).collect()}
+        assert sum(sample.value for sample in shown[DISK_STORED_BYTES.name]) == 4 * len(KEYS)
 
 
 def test_a_disk_that_fails_while_it_is_used_is_left_alone_and_the_others_serve_on(

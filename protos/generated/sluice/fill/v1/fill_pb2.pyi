@@ -147,6 +147,10 @@ class _SourceFaultKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sourc
     """It sent more bytes than the object has."""
     SOURCE_FAULT_KIND_DIGEST_MISMATCH: _SourceFaultKind.ValueType  # 5
     """The bytes are not the ones that the manifest names."""
+    SOURCE_FAULT_KIND_WRONG_RANGE: _SourceFaultKind.ValueType  # 6
+    """It sent another range of the object than was asked for."""
+    SOURCE_FAULT_KIND_CHANGED: _SourceFaultKind.ValueType  # 7
+    """It had another object under the name than when it was first asked."""
 
 class SourceFaultKind(_SourceFaultKind, metaclass=_SourceFaultKindEnumTypeWrapper):
     """What went wrong at a source."""
@@ -163,6 +167,10 @@ SOURCE_FAULT_KIND_OVERLONG: SourceFaultKind.ValueType  # 4
 """It sent more bytes than the object has."""
 SOURCE_FAULT_KIND_DIGEST_MISMATCH: SourceFaultKind.ValueType  # 5
 """The bytes are not the ones that the manifest names."""
+SOURCE_FAULT_KIND_WRONG_RANGE: SourceFaultKind.ValueType  # 6
+"""It sent another range of the object than was asked for."""
+SOURCE_FAULT_KIND_CHANGED: SourceFaultKind.ValueType  # 7
+"""It had another object under the name than when it was first asked."""
 Global___SourceFaultKind: _TypeAlias = SourceFaultKind  # noqa: Y015
 
 @_typing.final
