@@ -29,6 +29,14 @@ def test_how_far_ahead_a_viewer_counts_is_by_time_and_not_by_blocks() -> None:
     assert fast.coming(ahead + 5, 50.0) > 0.5
 
 
+def test_of_more_viewers_than_are_followed_the_last_to_go_on_are() -> None:
+    viewers = Viewers()
+    for n in range(VIEWERS_MAX + 5):
+        viewers.asked(10 * n, 0.0)
+    assert len(viewers) == VIEWERS_MAX
+    assert viewers.coming(45, 0.0) == 0 < viewers.coming(55, 0.0)
+
+
 def test_who_did_not_go_on_has_left() -> None:
     viewers = _watching(range(10), pace_s=1.0)
     assert viewers.coming(12, 9.0 + GONE_S) > 0
