@@ -15,6 +15,7 @@ from sluice_appliance.serving.answers import Response, absent, refuse, unreadabl
 from sluice_appliance.serving.cache_status import Outcome
 from sluice_appliance.serving.cold_reads import ColdReads, Pending, Shed
 from sluice_appliance.serving.concurrency import retry_after_s
+from sluice_appliance.serving.conditions import CONDITIONS
 from sluice_appliance.serving.disk_jobs import Wake
 from sluice_appliance.serving.hot import HOT_BYTES_MAX, HOT_S, KEPT_BYTES_MAX, HotAnswer
 from sluice_appliance.serving.loops import refuse_loop
@@ -27,6 +28,7 @@ from sluice_appliance.serving.spoilt import Unreadable, is_spoilt
 from sluice_appliance.serving.target import host_of, read_target
 from sluice_appliance.serving.tokens.claims import Refusal
 from sluice_appliance.serving.tokens.gate import Gate
+from sluice_appliance.serving.windows import WINDOW_BYTES
 
 # What an answer waits for: a disk, or bytes from elsewhere.
 Waits = Pending | PullWait
@@ -87,11 +89,16 @@ class Answerer:
             target = permit
         if self._pulls is not None and (key := self._pulls.missing(target, now)):
             return self._answer_missing(Missing(key), target, asked, now, wake)
-        found = self._objects.find(target, now)
+        ahead_bytes = WINDOW_BYTES if _asks_for_the_beginning(asked) else 0
+        found = self._objects.find(target, now, ahead_bytes)
         if isinstance(found, OpenObject):
             return self._answer_from(found, asked, now, wake, waited)
         if isinstance(found, Cold):
-            return self._begun(self._cold_reads.open(found.path, found.open, found.opened, wake))
+            return self._begun(
+                self._cold_reads.open(
+                    found.path, found.open, found.opened, wake, reads=bool(ahead_bytes)
+                )
+            )
         if isinstance(found, Missing):
             return self._answer_missing(found, target, asked, now, wake)
         outcome = Outcome.ABSENT if found.status == 404 else Outcome.REFUSED
@@ -262,6 +269,12 @@ class Answerer:
             return target
         host = host_of(target, asked.fields.get(b"host", b""))
         return self.gate.judge(target, host, self._wall_clock())
+
+
+def _asks_for_the_beginning(asked: Asked) -> bool:
+    """Whether its response is sure to begin with the object's first byte."""
+    fields = asked.fields
+    return asked.method == b"GET" and b"range" not in fields and CONDITIONS.isdisjoint(fields)
 
 
 def _forbidden(refusal: Refusal) -> Answer:

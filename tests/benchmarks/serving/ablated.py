@@ -89,10 +89,12 @@ class ForgetfulObjects(OpenObjects):
     def find_open(self, target: bytes, now: float) -> OpenObject | None:
         return None
 
-    def find(self, target: bytes, now: float) -> OpenObject | Missing | Response | Cold:
+    def find(
+        self, target: bytes, now: float, ahead_bytes: int = 0
+    ) -> OpenObject | Missing | Response | Cold:
         if target in self._open:
             self._forget(target)
-        return super().find(target, now)
+        return super().find(target, now, ahead_bytes)
 
 
 class BlindReadAhead(ReadAhead):
