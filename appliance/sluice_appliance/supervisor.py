@@ -157,7 +157,9 @@ async def _run(
         received=received_bytes,
         sent=lambda: counters.total(index_of(counters.specs, _BODY_BYTES)),
     )
-    async with HttpSources.open_session(config.appliance, cores_left=config.workers) as session:
+    async with HttpSources.open_session(
+        config.appliance, opened=fill_tally.connection_opened, cores_left=config.workers
+    ) as session:
         agent = Agent(
             _agent_settings(config),
             _standing(config, pool.address.port),

@@ -133,6 +133,7 @@ class Stock:
 
     async def _look_over(self) -> tuple[DiskContents, ...]:
         began_at = _now()
+        self._tally.looked_over()
         self._is_some_lost = False
         contents = await self._store.contents()
         self._looked_at = _now()

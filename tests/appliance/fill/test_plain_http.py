@@ -78,13 +78,22 @@ async def read_all(
 
 
 def ask(*answers: Answer, times: int = 1) -> tuple[Server, list[list[bytes]]]:
+    opened = 0
+
+    def count() -> None:
+        nonlocal opened
+        opened += 1
+
     async def main() -> tuple[Server, list[list[bytes]]]:
         server = Server(*answers)
-        async with server.serving() as source, HttpSources.open_session("a-1") as session:
-            sources = HttpSources(session)
+        session = HttpSources.open_session("a-1", opened=count)
+        async with server.serving() as source, session as connections:
+            sources = HttpSources(connections)
             return server, [await read_all(sources, source) for _ in range(times)]
 
-    return asyncio.run(main())
+    server, bodies = asyncio.run(main())
+    assert opened == server.connections
+    return server, bodies
 
 
 def test_a_body_comes_in_pieces_that_end_where_blocks_do() -> None:

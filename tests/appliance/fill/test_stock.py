@@ -43,7 +43,8 @@ class Rig:
         self.ssd = FakeDisk("ssd", Tier.SSD, 10_000)
         self.hdd = FakeDisk("hdd", Tier.HDD, 10_000)
         self.store = SlowStore(self.ssd, self.hdd, look_s=look_s)
-        self.stock = Stock(self.store, FillTally(supervisor_counters()))
+        self.counters = supervisor_counters()
+        self.stock = Stock(self.store, FillTally(self.counters))
 
     async def put(self, header: ObjectHeader, body: bytes, tier: Tier) -> None:
         with closing(await self.store.begin(header, tier=tier)) as partial:
@@ -71,6 +72,7 @@ def test_what_the_fill_does_to_the_store_is_known_without_another_look() -> None
     async def story(rig: Rig) -> None:
         await rig.stock.contents()
         assert rig.store.looks == 1
+        assert rig.counters.totals()["sluice_appliance_fill_looks_total"] == 1
         await rig.put(A, b"a" * 100, Tier.SSD)
         await rig.put(B, b"b" * 100, Tier.HDD)
         assert await rig.same_as_the_store()
