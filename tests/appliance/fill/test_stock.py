@@ -31,8 +31,9 @@ class SlowStore(FakeStore):
 
     async def contents(self) -> tuple[DiskContents, ...]:
         self.looks += 1
+        seen = await super().contents()
         await asyncio.sleep(self.look_s)
-        return await super().contents()
+        return seen
 
     async def arriving(self) -> dict[str, dict[ObjectHeader, int]]:
         return {disk.status.name: dict(disk.partial) for disk in await super().contents()}
@@ -148,6 +149,26 @@ def test_a_loss_is_looked_for_at_once_on_a_small_store_and_soon_on_a_large_one()
         assert rig.stock.stored_bytes == 0
 
     live(Rig(), story)
+    live(Rig(look_s=30.0), story)
+
+
+def test_what_is_published_during_a_look_is_known_after_it() -> None:
+    async def story(rig: Rig) -> None:
+        await rig.put(B, b"b" * 100, Tier.HDD)
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(rig.stock.contents())
+            await asyncio.sleep(10)
+            await rig.put(A, b"a" * 100, Tier.SSD)
+        ssd, hdd = looking.result()
+        assert (dict(ssd.held), dict(hdd.held)) == ({A.key: A}, {B.key: B})
+        assert await rig.same_as_the_store()
+        # The next look begins with nothing of this one.
+        await rig.stock.let_go([Eviction(A.key, Tier.SSD)])
+        rig.stock.lost()
+        await asyncio.sleep(301)
+        assert await rig.same_as_the_store()
+        assert rig.stock.stored_bytes == 100
+
     live(Rig(look_s=30.0), story)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice_appliance.object_key import parse_key
@@ -30,6 +30,7 @@ def read(start: int, size_bytes: int) -> bytes:
     return BODY[start : start + size_bytes]
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.permutations(range(6)))
 def test_in_whatever_order_blocks_come_the_digest_stands_at_the_first_that_is_missing(
     order: Sequence[int],
