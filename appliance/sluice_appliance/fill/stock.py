@@ -7,7 +7,8 @@ something was lost. Which disk of a tier an object came to is the store's to kno
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -74,7 +75,7 @@ class Stock:
         return ChainMap(*(disk.held for disk in self._disks.values()))
 
     def lost(self) -> None:
-        """Something is held no more, and nobody says what."""
+        """Something came or went, and nobody says what."""
         self._is_some_lost = True
 
     async def contents(self) -> tuple[DiskContents, ...]:
@@ -95,7 +96,8 @@ class Stock:
     async def let_go(self, evictions: Iterable[Eviction]) -> None:
         """Raises OSError."""
         for eviction in evictions:
-            await self._store.delete(eviction.key, eviction.tier)
+            with self._unsure_if_broken_off():
+                await self._store.delete(eviction.key, eviction.tier)
             self._tally.object_evicted()
             log.info("object_evicted", key=eviction.key, tier=eviction.tier.value)
             self._note(partial(self._take_out, eviction.key, eviction.tier))
@@ -107,7 +109,8 @@ class Stock:
     async def move(self, move: Move) -> bool:
         """Whether the object stands on the other tier alone now. Raises OSError."""
         try:
-            moved = await self._store.move(move.header.key, move.target)
+            with self._unsure_if_broken_off():
+                moved = await self._store.move(move.header.key, move.target)
         except StoreError as error:
             log.error("object_unmoved", key=move.header.key, reason=str(error))
             return False
@@ -116,6 +119,15 @@ class Stock:
             self._tally.object_moved(move.target)
             self._note(partial(self._put_in, move.header, move.target))
         return moved
+
+    @contextmanager
+    def _unsure_if_broken_off(self) -> Iterator[None]:
+        """What was begun may have been done."""
+        try:
+            yield
+        except BaseException:
+            self.lost()
+            raise
 
     def published(self, header: ObjectHeader, tier: Tier) -> None:
         """The store has it on that tier; another object under its key went with it."""

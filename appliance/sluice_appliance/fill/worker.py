@@ -87,7 +87,7 @@ class FillWorker:
         # An empty one is as false as none.
         reputation = Reputation() if reputation is None else reputation
         intake = Intake(reader, tally, reputation, self._pace, stall_s=settings.stall_s)
-        self._fetcher = Fetcher(store, intake, tally)
+        self._fetcher = Fetcher(store, intake, tally, unsure=self._stock.lost)
         self._sources = SourceBook(lister)
         self._spending = Spending(
             books, self._pace, tally, promised_bytes=lambda: self._crew.promised_bytes()

@@ -107,6 +107,26 @@ def test_a_body_comes_in_pieces_that_end_where_blocks_do() -> None:
         at += len(piece)
 
 
+def test_a_body_that_begins_within_a_block_comes_to_its_end_first() -> None:
+    start = 100
+    head = f"HTTP/1.1 206 x\r\nContent-Range: bytes {start}-{len(BODY) - 1}/{len(BODY)}\r\n"
+    head += f"Content-Length: {len(BODY) - start}\r\n\r\n"
+
+    async def main() -> list[bytes]:
+        server = Server(saying(head.encode(), BODY[start:]))
+        async with server.serving() as source, HttpSources.open_session() as session:
+            return await read_all(HttpSources(session), source, start)
+
+    pieces = asyncio.run(main())
+    assert b"".join(pieces) == BODY[start:]
+    came = 0
+    for piece in pieces:
+        came += len(piece)
+        if came >= BLOCK_BYTES - start:
+            break
+    assert came == BLOCK_BYTES - start
+
+
 def test_a_request_names_the_box_and_asks_for_nothing_encoded() -> None:
     server, _ = ask(whole)
     lines = server.requests[0].decode().split("\r\n")

@@ -172,6 +172,23 @@ def test_what_is_published_during_a_look_is_known_after_it() -> None:
     live(Rig(look_s=30.0), story)
 
 
+def test_a_change_that_is_broken_off_is_looked_at_as_it_may_have_been_made() -> None:
+    async def story(rig: Rig) -> None:
+        await rig.put(A, b"a" * 100, Tier.SSD)
+        await rig.stock.contents()
+        looks = rig.store.looks
+        rig.store.failing = True
+        with pytest.raises(OSError, match="the test's disk fails"):
+            await rig.stock.let_go([Eviction(A.key, Tier.SSD)])
+        rig.store.failing = False
+        await rig.stock.contents()
+        assert rig.store.looks == looks + 1
+        await rig.stock.contents()
+        assert rig.store.looks == looks + 1
+
+    live(Rig(), story)
+
+
 def test_many_losses_on_a_large_store_do_not_keep_it_busy_with_looks() -> None:
     async def story(rig: Rig) -> None:
         loop = asyncio.get_running_loop()

@@ -3,11 +3,13 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from appliance.fill.fakes import FakeControlPlane, FakeDisk, FakeSources, FakeStore
 from appliance.fill.signing import VERIFIER, message, signed
 
 from sluice_appliance.fill.bookkeeper import Bookkeeper
+from sluice_appliance.fill.fetch import Partial
 from sluice_appliance.fill.manifest import Manifest, open_manifest
 from sluice_appliance.fill.pressure import Load
 from sluice_appliance.fill.reputation import Reputation
@@ -234,6 +236,37 @@ def test_a_source_that_others_of_the_box_have_left_is_not_asked() -> None:
         await asyncio.sleep(5)
         assert rig.complete() == ("short/v1",)
         assert [source for source, _, _ in rig.sources.read_from] == ["origin"]
+
+    Rig().live(story)
+
+
+def test_an_object_that_was_published_as_its_fetch_was_cancelled_is_not_fetched_again() -> None:
+    async def story(rig: Rig) -> None:
+        begin = rig.store.begin
+
+        async def slow(*args: Any, **kwargs: Any) -> Partial:
+            partial = await begin(*args, **kwargs)
+            publish = partial.publish
+
+            async def published() -> None:
+                await publish()
+                await asyncio.sleep(3600)
+
+            partial.publish = published  # type: ignore[method-assign]
+            return partial
+
+        rig.store.begin = slow  # type: ignore[method-assign]
+        rig.worker.want(manifest(1, short=SHORT))
+        await asyncio.sleep(5)
+        assert rig.complete() == ()
+        # It is not wanted, so its fetch is cancelled; then it is wanted again.
+        rig.worker.want(manifest(2, film=FILM))
+        await asyncio.sleep(0.5)
+        rig.store.begin = begin  # type: ignore[method-assign]
+        rig.worker.want(manifest(3, short=SHORT))
+        await asyncio.sleep(5)
+        assert rig.complete() == ("short/v1",)
+        assert [key for _, key, _ in rig.sources.read_from].count("short/v1/0.mp4") == 1
 
     Rig().live(story)
 

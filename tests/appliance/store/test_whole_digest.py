@@ -127,7 +127,7 @@ def test_bytes_that_come_again_and_wrong_are_not_hashed_for_those_that_are_here(
         for block in (*range(1, BLOCKS), 0):
             partial.write_at(block * BLOCK_BYTES, read(block * BLOCK_BYTES, BLOCK_BYTES))
         # The last writer has hashed as much as one may: some blocks that are here are not hashed yet.
-        for block in range(BLOCKS - 1):
+        for block in reversed(range(BLOCKS - 1)):
             partial.write_at(block * BLOCK_BYTES, bytes(BLOCK_BYTES))
         partial.publish()
         assert store.held(KEY) is not None
