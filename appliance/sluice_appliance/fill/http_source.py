@@ -71,7 +71,7 @@ class HttpSources:
         on_answer: Callable[[Answer], None] | None = None,
     ) -> AsyncIterator[bytes]:
         """Bytes `start` up to before `end`, by default all, as they come; fewer where the source ends
-        before. `etag`: what it must still be. Raises SourceFailed."""
+        before, and nothing for a piece that comes before them. `etag`: what it must still be. Raises SourceFailed."""
         asked = Asked(start, wanted.size_bytes if end is None else end, wanted.size_bytes, etag)
         fault = FaultKind.UNAVAILABLE
         try:
@@ -82,8 +82,8 @@ class HttpSources:
                     on_answer(answer)
                 cut = Cut(asked, answer)
                 while not cut.is_over and (data := await response.more(cut.at)):
-                    if kept := cut.keep(data):
-                        yield kept
+                    # Nothing, where what came was not asked for: the source is not silent.
+                    yield cut.keep(data)
         except (aiohttp.ClientError, EndedEarly, HeadMalformed, OSError, ValueError) as error:
             raise SourceFailed(fault, str(error) or type(error).__name__) from None
 

@@ -26,6 +26,8 @@ from sluice_runtime.background import background_threads
 _TAKE_BYTES = 2 * BLOCK_BYTES
 # Threads that take bytes, all sources together; where all are taken, bytes wait in the kernel.
 _RECEIVERS_MAX = 8
+# One that waits for a core while its bytes are there would look like a source that is silent.
+_RECEIVERS_NICE = 0
 # Kept for the next request; the one that was used longest ago is closed for one more.
 _IDLE_MAX = 64
 # Servers close what idles for longer: ours after 60 s, some after 15.
@@ -67,7 +69,9 @@ class PlainHttp:
         self._opened = opened
         # With when each was used last.
         self._idle: deque[tuple[float, Connection]] = deque()
-        self._receivers = background_threads("fill-receive", _RECEIVERS_MAX, cores_left=cores_left)
+        self._receivers = background_threads(
+            "fill-receive", _RECEIVERS_MAX, nice=_RECEIVERS_NICE, cores_left=cores_left
+        )
 
     def close(self) -> None:
         while self._idle:

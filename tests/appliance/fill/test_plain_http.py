@@ -10,8 +10,14 @@ import pytest
 from appliance.fill.signing import wanted_of
 
 from sluice_appliance.fill.http_source import HttpSources
+from sluice_appliance.fill.intake import Intake
+from sluice_appliance.fill.pace import Pace
 from sluice_appliance.fill.plain_http import plain_target
+from sluice_appliance.fill.purse import Purse
+from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed, SourceKind
+from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.metrics import supervisor_counters
 from sluice_appliance.store.layout import BLOCK_BYTES
 
 BODY = random.Random(11).randbytes(3 * BLOCK_BYTES + 5000)
@@ -209,6 +215,27 @@ def test_what_is_no_whole_answer_is_one_fault_with_its_reason(
     with pytest.raises(SourceFailed, match=reason) as failed:
         ask(saying(*said, close=True))
     assert failed.value.fault is fault
+
+
+def test_a_source_that_sends_long_what_was_not_asked_for_is_not_silent() -> None:
+    """It knows no ranges: what is asked for comes after all that is before."""
+    start = 3 * BLOCK_BYTES
+
+    async def trickling(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: bytes) -> None:
+        writer.write(OK + LENGTH + b"\r\n")
+        for at in range(0, len(BODY), BLOCK_BYTES):
+            await asyncio.sleep(0.4)
+            writer.write(BODY[at : at + BLOCK_BYTES])
+            await writer.drain()
+
+    async def main() -> bytes:
+        server, tally = Server(trickling), FillTally(supervisor_counters())
+        async with server.serving() as source, HttpSources.open_session() as session:
+            intake = Intake(HttpSources(session), tally, Reputation(), Pace(), stall_s=1.0)
+            pieces = intake.read(source, WANTED, start, len(BODY), Purse())
+            return b"".join([piece async for piece in pieces])
+
+    assert asyncio.run(main()) == BODY[start:]
 
 
 def test_an_address_where_nobody_listens_is_unavailable() -> None:
