@@ -321,6 +321,14 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
         for s in _SOURCES
     ),
     CounterSpec(
+        "sluice_appliance_fill_connections_total",
+        "Connections opened to sources over plain HTTP; as many as pieces of 8 MiB, sources keep none open.",
+    ),
+    CounterSpec(
+        "sluice_appliance_fill_looks_total",
+        "Times that the fill looked over all of the store; many in an hour, objects get lost.",
+    ),
+    CounterSpec(
         "sluice_appliance_fill_restarts_total",
         "Objects begun again at byte 0 because bytes of several sources did not make the digest.",
     ),

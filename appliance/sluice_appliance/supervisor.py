@@ -185,7 +185,9 @@ async def _run(
         received=received_bytes,
         sent=lambda: counters.total(index_of(counters.specs, _BODY_BYTES)),
     )
-    async with HttpSources.open_session(config.appliance, cores_left=config.workers) as session:
+    async with HttpSources.open_session(
+        config.appliance, opened=fill_tally.connection_opened, cores_left=config.workers
+    ) as session:
         reputation = Reputation()
         pulls = PullService(
             _pull_settings(config, store),

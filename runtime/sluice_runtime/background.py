@@ -14,17 +14,21 @@ BACKGROUND_NICE = 10
 
 
 def background_threads(
-    name: str, most: int | None = None, *, cores_left: int = 0
+    name: str,
+    most: int | None = None,
+    *,
+    nice: int = BACKGROUND_NICE,
+    cores_left: int = 0,
 ) -> ThreadPoolExecutor:
     """At most so many; as many as Python finds right for files and sockets where nobody says."""
     return ThreadPoolExecutor(
-        most, thread_name_prefix=name, initializer=_stand_back, initargs=(cores_left,)
+        most, thread_name_prefix=name, initializer=_stand_back, initargs=(nice, cores_left)
     )
 
 
-def _stand_back(cores_left: int) -> None:
+def _stand_back(nice: int, cores_left: int) -> None:
     # Of this thread alone: on Linux each has a nice value and cores of its own (setpriority(2),
     # sched_setaffinity(2)).
-    os.nice(BACKGROUND_NICE)
+    os.nice(nice)
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[cores_left:] or cores)

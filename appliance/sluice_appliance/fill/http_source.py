@@ -34,15 +34,18 @@ class HttpSources:
     @staticmethod
     @asynccontextmanager
     async def open_session(
-        appliance: str | None = None, *, cores_left: int = 0
+        appliance: str | None = None,
+        *,
+        opened: Callable[[], None] = lambda: None,
+        cores_left: int = 0,
     ) -> AsyncIterator[HttpSession]:
         """No time limit of its own (the fetcher has the stall limit), nothing decoded on the way. Each
-        request names the box that asks, so that one that comes back to it is known (RFC 8586). So many
-        cores are left to those who serve."""
+        request names the box that asks, so that one that comes back to it is known (RFC 8586). `opened`
+        hears of each connection over plain HTTP; so many cores are left to those who serve."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "sluice-appliance"}
         if appliance is not None:
             headers["CDN-Loop"] = appliance
-        plain = PlainHttp(headers, cores_left=cores_left)
+        plain = PlainHttp(headers, opened=opened, cores_left=cores_left)
         try:
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None),
@@ -68,7 +71,7 @@ class HttpSources:
         on_answer: Callable[[Answer], None] | None = None,
     ) -> AsyncIterator[bytes]:
         """Bytes `start` up to before `end`, by default all, as they come; fewer where the source ends
-        before. `etag`: what it must still be. Raises SourceFailed."""
+        before, and nothing for a piece that comes before them. `etag`: what it must still be. Raises SourceFailed."""
         asked = Asked(start, wanted.size_bytes if end is None else end, wanted.size_bytes, etag)
         fault = FaultKind.UNAVAILABLE
         try:
@@ -79,8 +82,8 @@ class HttpSources:
                     on_answer(answer)
                 cut = Cut(asked, answer)
                 while not cut.is_over and (data := await response.more(cut.at)):
-                    if kept := cut.keep(data):
-                        yield kept
+                    # Nothing, where what came was not asked for: the source is not silent.
+                    yield cut.keep(data)
         except (aiohttp.ClientError, EndedEarly, HeadMalformed, OSError, ValueError) as error:
             raise SourceFailed(fault, str(error) or type(error).__name__) from None
 

@@ -87,6 +87,8 @@ class Intake:
                     return
                 if chunk is None:
                     break
+                if not chunk:
+                    continue
                 at += len(chunk)
                 self._tally.bytes_fetched(source.kind, len(chunk))
                 purse.take(len(chunk))

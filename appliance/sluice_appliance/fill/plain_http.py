@@ -5,7 +5,7 @@ A body is cut into pieces that end where the object's blocks do. What is encrypt
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -26,6 +26,8 @@ from sluice_runtime.background import background_threads
 _TAKE_BYTES = 2 * BLOCK_BYTES
 # Threads that take bytes, all sources together; where all are taken, bytes wait in the kernel.
 _RECEIVERS_MAX = 8
+# One that waits for a core while its bytes are there would look like a source that is silent.
+_RECEIVERS_NICE = 0
 # Kept for the next request; the one that was used longest ago is closed for one more.
 _IDLE_MAX = 64
 # Servers close what idles for longer: ours after 60 s, some after 15.
@@ -53,13 +55,23 @@ def plain_target(url: str) -> Target | None:
 
 
 class PlainHttp:
-    """Belongs to one event loop; `close` it there. `headers` go with every request."""
+    """Belongs to one event loop; `close` it there. `headers` go with every request; `opened` hears of each
+    connection."""
 
-    def __init__(self, headers: Mapping[str, str], *, cores_left: int = 0) -> None:
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        *,
+        opened: Callable[[], None] = lambda: None,
+        cores_left: int = 0,
+    ) -> None:
         self._headers = headers
+        self._opened = opened
         # With when each was used last.
         self._idle: deque[tuple[float, Connection]] = deque()
-        self._receivers = background_threads("fill-receive", _RECEIVERS_MAX, cores_left=cores_left)
+        self._receivers = background_threads(
+            "fill-receive", _RECEIVERS_MAX, nice=_RECEIVERS_NICE, cores_left=cores_left
+        )
 
     def close(self) -> None:
         while self._idle:
@@ -88,7 +100,9 @@ class PlainHttp:
         if kept is not None:
             with suppress(NeverAnswered):
                 return await _exchange(kept, request)
-        return await _exchange(await Connection.open(target.endpoint, self._receivers), request)
+        connection = await Connection.open(target.endpoint, self._receivers)
+        self._opened()
+        return await _exchange(connection, request)
 
     def _take_idle(self, endpoint: Endpoint) -> Connection | None:
         oldest = _now() - _IDLE_S

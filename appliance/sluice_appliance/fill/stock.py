@@ -7,8 +7,10 @@ something was lost. Which disk of a tier an object came to is the store's to kno
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from sluice_appliance.fill.fetch import Begins
@@ -60,6 +62,9 @@ class Stock:
         self._disks: dict[str, _Disk] | None = None
         self._looked_at = self._took_s = 0.0
         self._is_some_lost = False
+        # Changes that were made during the look that is under way: it may have passed by before.
+        self._is_looking = False
+        self._meanwhile: list[Callable[[], None]] = []
         self._stored_bytes = 0
 
     @property
@@ -75,7 +80,7 @@ class Stock:
         return ChainMap(*(disk.held for disk in self._disks.values()))
 
     def lost(self) -> None:
-        """Something is held no more, and nobody says what."""
+        """Something came or went, and nobody says what."""
         self._is_some_lost = True
 
     async def contents(self) -> tuple[DiskContents, ...]:
@@ -96,10 +101,11 @@ class Stock:
     async def let_go(self, evictions: Iterable[Eviction]) -> None:
         """Raises OSError."""
         for eviction in evictions:
-            await self._store.delete(eviction.key, eviction.tier)
+            with self._unsure_if_broken_off():
+                await self._store.delete(eviction.key, eviction.tier)
             self._tally.object_evicted()
             log.info("object_evicted", key=eviction.key, tier=eviction.tier.value)
-            self._take_out(eviction.key, eviction.tier)
+            self._note(partial(self._take_out, eviction.key, eviction.tier))
 
     async def keep_partials_of(self, wanted: Collection[ObjectHeader]) -> None:
         """Raises OSError."""
@@ -108,18 +114,31 @@ class Stock:
     async def move(self, move: Move) -> bool:
         """Whether the object stands on the other tier alone now. Raises OSError."""
         try:
-            moved = await self._store.move(move.header.key, move.target)
+            with self._unsure_if_broken_off():
+                moved = await self._store.move(move.header.key, move.target)
         except StoreError as error:
             log.error("object_unmoved", key=move.header.key, reason=str(error))
             return False
-        self._take_out(move.header.key)
+        self._note(partial(self._take_out, move.header.key))
         if moved:
             self._tally.object_moved(move.target)
-            self._put_in(move.header, move.target)
+            self._note(partial(self._put_in, move.header, move.target))
         return moved
+
+    @contextmanager
+    def _unsure_if_broken_off(self) -> Iterator[None]:
+        """What was begun may have been done."""
+        try:
+            yield
+        except BaseException:
+            self.lost()
+            raise
 
     def published(self, header: ObjectHeader, tier: Tier) -> None:
         """The store has it on that tier; another object under its key went with it."""
+        self._note(partial(self._publish, header, tier))
+
+    def _publish(self, header: ObjectHeader, tier: Tier) -> None:
         for disk in (self._disks or {}).values():
             there = disk.held.get(header.key)
             if there is not None and (there != header or disk.tier is tier):
@@ -138,8 +157,16 @@ class Stock:
 
     async def _look_over(self) -> tuple[DiskContents, ...]:
         began_at = _now()
+        self._tally.looked_over()
         self._is_some_lost = False
-        contents = await self._store.contents()
+        self._is_looking = True
+        try:
+            contents = await self._store.contents()
+        except BaseException:
+            self._meanwhile = []
+            raise
+        finally:
+            self._is_looking = False
         self._looked_at = _now()
         self._took_s = self._looked_at - began_at
         self._disks = {
@@ -148,9 +175,20 @@ class Stock:
         self._stored_bytes = sum(
             header.size_bytes for disk in self._disks.values() for header in disk.held.values()
         )
-        return contents
+        for change in self._meanwhile:
+            change()
+        self._meanwhile = []
+        return tuple(
+            DiskContents(disk.status, self._disks[disk.status.name].held, disk.partial)
+            for disk in contents
+        )
 
     # --- noting -----------------------------------------------------------------------------------
+
+    def _note(self, change: Callable[[], None]) -> None:
+        change()
+        if self._is_looking:
+            self._meanwhile.append(change)
 
     def _forget(self, name: str) -> None:
         assert self._disks is not None
@@ -167,8 +205,9 @@ class Stock:
         in_use = {s.name for s in self._store.disks() if s.state is DiskState.IN_USE}
         for name, disk in (self._disks or {}).items():
             if disk.tier is tier and name in in_use:
+                there = disk.held.get(header.key)
                 disk.held[header.key] = header
-                self._stored_bytes += header.size_bytes
+                self._stored_bytes += header.size_bytes - (there.size_bytes if there else 0)
                 return
 
 

@@ -56,6 +56,12 @@ class FillTally:
     def accounts_lost(self) -> None:
         self._add("sluice_appliance_fill_accounts_lost_total")
 
+    def connection_opened(self) -> None:
+        self._add("sluice_appliance_fill_connections_total")
+
+    def looked_over(self) -> None:
+        self._add("sluice_appliance_fill_looks_total")
+
     def object_restarted(self) -> None:
         self._add("sluice_appliance_fill_restarts_total")
 

@@ -39,6 +39,7 @@ from sluice_appliance.fill.spending import Spending
 from sluice_appliance.fill.stock import LOOK_OVER_S, FillStore, Stock
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.store.disks import DiskContents, DiskState, Tier
+from sluice_appliance.store.layout import ObjectHeader
 from sluice_runtime.lifecycle import Backoff
 from sluice_runtime.logs import get_logger
 
@@ -83,9 +84,10 @@ class FillWorker:
         self._on_progress = on_progress
         self._pace = Pace()
         self._stock = Stock(store, tally)
+        # An empty one is as false as none.
         reputation = Reputation() if reputation is None else reputation
         intake = Intake(reader, tally, reputation, self._pace, stall_s=settings.stall_s)
-        self._fetcher = Fetcher(store, intake, tally)
+        self._fetcher = Fetcher(store, intake, tally, unsure=self._stock.lost)
         self._sources = SourceBook(lister)
         self._spending = Spending(
             books, self._pace, tally, promised_bytes=lambda: self._crew.promised_bytes()
@@ -162,28 +164,38 @@ class FillWorker:
 
     async def _rounds(self) -> None:
         while True:
-            self._outdated.clear()
             wait_s = await self._round_unless_outdated()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s * self._rng.uniform(0.75, 1.0)):
                     await self._outdated.wait()
 
     async def _round_unless_outdated(self) -> float:
-        """How long to wait for the next one."""
+        """How long to wait for the next one. A look at the store is not broken off: it would be begun
+        again."""
+        taken = self._crew.taken()
+        try:
+            contents = await self._stock.contents()
+        except OSError as error:
+            self._disk_failed(error)
+            return self._retry_s()
+        self._outdated.clear()
+        if self._manifest is None:
+            return LOOK_OVER_S
         async with asyncio.TaskGroup() as group:
-            work = group.create_task(self._round(self._manifest))
+            work = group.create_task(self._round(self._manifest, contents, taken))
             change = group.create_task(self._outdated.wait())
             await asyncio.wait([work, change], return_when=asyncio.FIRST_COMPLETED)
             work.cancel()
             change.cancel()
         return 0.0 if work.cancelled() else work.result()
 
-    async def _round(self, manifest: Manifest | None) -> float:
+    async def _round(
+        self,
+        manifest: Manifest,
+        contents: Sequence[DiskContents],
+        taken: Mapping[ObjectHeader, int],
+    ) -> float:
         try:
-            taken = self._crew.taken()
-            contents = await self._stock.contents()
-            if manifest is None:
-                return LOOK_OVER_S
             plan = self._plan(manifest, contents)
             await self._let_go(plan)
             await self._move(plan.demote)

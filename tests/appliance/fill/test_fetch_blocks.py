@@ -75,7 +75,7 @@ def test_a_block_that_is_wrong_comes_again_from_another_source_and_the_others_st
 )
 def test_whatever_one_source_does_the_other_completes_it(tmp_path: Path, way: str) -> None:
     bench = BlockBench(tmp_path)
-    bench.fetch(way, "good", stall_s=1.0)
+    bench.fetch(way, "good")
     assert bench.published() == BODY
     assert sum(bench.faults().values()) >= 1
 

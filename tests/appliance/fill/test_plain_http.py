@@ -10,8 +10,14 @@ import pytest
 from appliance.fill.signing import wanted_of
 
 from sluice_appliance.fill.http_source import HttpSources
+from sluice_appliance.fill.intake import Intake
+from sluice_appliance.fill.pace import Pace
 from sluice_appliance.fill.plain_http import plain_target
+from sluice_appliance.fill.purse import Purse
+from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed, SourceKind
+from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.metrics import supervisor_counters
 from sluice_appliance.store.layout import BLOCK_BYTES
 
 BODY = random.Random(11).randbytes(3 * BLOCK_BYTES + 5000)
@@ -78,13 +84,22 @@ async def read_all(
 
 
 def ask(*answers: Answer, times: int = 1) -> tuple[Server, list[list[bytes]]]:
+    opened = 0
+
+    def count() -> None:
+        nonlocal opened
+        opened += 1
+
     async def main() -> tuple[Server, list[list[bytes]]]:
         server = Server(*answers)
-        async with server.serving() as source, HttpSources.open_session("a-1") as session:
-            sources = HttpSources(session)
+        session = HttpSources.open_session("a-1", opened=count)
+        async with server.serving() as source, session as connections:
+            sources = HttpSources(connections)
             return server, [await read_all(sources, source) for _ in range(times)]
 
-    return asyncio.run(main())
+    server, bodies = asyncio.run(main())
+    assert opened == server.connections
+    return server, bodies
 
 
 def test_a_body_comes_in_pieces_that_end_where_blocks_do() -> None:
@@ -96,6 +111,26 @@ def test_a_body_comes_in_pieces_that_end_where_blocks_do() -> None:
     for piece in pieces:
         assert (at + len(piece) - 1) // BLOCK_BYTES - at // BLOCK_BYTES <= 1
         at += len(piece)
+
+
+def test_a_body_that_begins_within_a_block_comes_to_its_end_first() -> None:
+    start = 100
+    head = f"HTTP/1.1 206 x\r\nContent-Range: bytes {start}-{len(BODY) - 1}/{len(BODY)}\r\n"
+    head += f"Content-Length: {len(BODY) - start}\r\n\r\n"
+
+    async def main() -> list[bytes]:
+        server = Server(saying(head.encode(), BODY[start:]))
+        async with server.serving() as source, HttpSources.open_session() as session:
+            return await read_all(HttpSources(session), source, start)
+
+    pieces = asyncio.run(main())
+    assert b"".join(pieces) == BODY[start:]
+    came = 0
+    for piece in pieces:
+        came += len(piece)
+        if came >= BLOCK_BYTES - start:
+            break
+    assert came == BLOCK_BYTES - start
 
 
 def test_a_request_names_the_box_and_asks_for_nothing_encoded() -> None:
@@ -180,6 +215,27 @@ def test_what_is_no_whole_answer_is_one_fault_with_its_reason(
     with pytest.raises(SourceFailed, match=reason) as failed:
         ask(saying(*said, close=True))
     assert failed.value.fault is fault
+
+
+def test_a_source_that_sends_long_what_was_not_asked_for_is_not_silent() -> None:
+    """It knows no ranges: what is asked for comes after all that is before."""
+    start = 3 * BLOCK_BYTES
+
+    async def trickling(_: asyncio.StreamReader, writer: asyncio.StreamWriter, __: bytes) -> None:
+        writer.write(OK + LENGTH + b"\r\n")
+        for at in range(0, len(BODY), BLOCK_BYTES):
+            await asyncio.sleep(0.4)
+            writer.write(BODY[at : at + BLOCK_BYTES])
+            await writer.drain()
+
+    async def main() -> bytes:
+        server, tally = Server(trickling), FillTally(supervisor_counters())
+        async with server.serving() as source, HttpSources.open_session() as session:
+            intake = Intake(HttpSources(session), tally, Reputation(), Pace(), stall_s=1.0)
+            pieces = intake.read(source, WANTED, start, len(BODY), Purse())
+            return b"".join([piece async for piece in pieces])
+
+    assert asyncio.run(main()) == BODY[start:]
 
 
 def test_an_address_where_nobody_listens_is_unavailable() -> None:

@@ -31,8 +31,9 @@ class SlowStore(FakeStore):
 
     async def contents(self) -> tuple[DiskContents, ...]:
         self.looks += 1
+        seen = await super().contents()
         await asyncio.sleep(self.look_s)
-        return await super().contents()
+        return seen
 
     async def arriving(self) -> dict[str, dict[ObjectHeader, int]]:
         return {disk.status.name: dict(disk.partial) for disk in await super().contents()}
@@ -43,7 +44,8 @@ class Rig:
         self.ssd = FakeDisk("ssd", Tier.SSD, 10_000)
         self.hdd = FakeDisk("hdd", Tier.HDD, 10_000)
         self.store = SlowStore(self.ssd, self.hdd, look_s=look_s)
-        self.stock = Stock(self.store, FillTally(supervisor_counters()))
+        self.counters = supervisor_counters()
+        self.stock = Stock(self.store, FillTally(self.counters))
 
     async def put(self, header: ObjectHeader, body: bytes, tier: Tier) -> None:
         with closing(await self.store.begin(header, tier=tier)) as partial:
@@ -71,6 +73,7 @@ def test_what_the_fill_does_to_the_store_is_known_without_another_look() -> None
     async def story(rig: Rig) -> None:
         await rig.stock.contents()
         assert rig.store.looks == 1
+        assert rig.counters.totals()["sluice_appliance_fill_looks_total"] == 1
         await rig.put(A, b"a" * 100, Tier.SSD)
         await rig.put(B, b"b" * 100, Tier.HDD)
         assert await rig.same_as_the_store()
@@ -147,6 +150,43 @@ def test_a_loss_is_looked_for_at_once_on_a_small_store_and_soon_on_a_large_one()
 
     live(Rig(), story)
     live(Rig(look_s=30.0), story)
+
+
+def test_what_is_published_during_a_look_is_known_after_it() -> None:
+    async def story(rig: Rig) -> None:
+        await rig.put(B, b"b" * 100, Tier.HDD)
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(rig.stock.contents())
+            await asyncio.sleep(10)
+            await rig.put(A, b"a" * 100, Tier.SSD)
+        ssd, hdd = looking.result()
+        assert (dict(ssd.held), dict(hdd.held)) == ({A.key: A}, {B.key: B})
+        assert await rig.same_as_the_store()
+        # The next look begins with nothing of this one.
+        await rig.stock.let_go([Eviction(A.key, Tier.SSD)])
+        rig.stock.lost()
+        await asyncio.sleep(301)
+        assert await rig.same_as_the_store()
+        assert rig.stock.stored_bytes == 100
+
+    live(Rig(look_s=30.0), story)
+
+
+def test_a_change_that_is_broken_off_is_looked_at_as_it_may_have_been_made() -> None:
+    async def story(rig: Rig) -> None:
+        await rig.put(A, b"a" * 100, Tier.SSD)
+        await rig.stock.contents()
+        looks = rig.store.looks
+        rig.store.failing = True
+        with pytest.raises(OSError, match="the test's disk fails"):
+            await rig.stock.let_go([Eviction(A.key, Tier.SSD)])
+        rig.store.failing = False
+        await rig.stock.contents()
+        assert rig.store.looks == looks + 1
+        await rig.stock.contents()
+        assert rig.store.looks == looks + 1
+
+    live(Rig(), story)
 
 
 def test_many_losses_on_a_large_store_do_not_keep_it_busy_with_looks() -> None:

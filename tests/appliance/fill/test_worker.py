@@ -3,18 +3,21 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from appliance.fill.fakes import FakeControlPlane, FakeDisk, FakeSources, FakeStore
 from appliance.fill.signing import VERIFIER, message, signed
 
 from sluice_appliance.fill.bookkeeper import Bookkeeper
+from sluice_appliance.fill.fetch import Partial
 from sluice_appliance.fill.manifest import Manifest, open_manifest
 from sluice_appliance.fill.pressure import Load
+from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.sources import Source, SourceKind
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.fill.worker import FillSettings, FillWorker
 from sluice_appliance.metrics import supervisor_counters
-from sluice_appliance.store.disks import Tier
+from sluice_appliance.store.disks import DiskContents, Tier
 from sluice_runtime.simulation import simulate
 
 PEER = Source("a-2", SourceKind.PEER, "http://a-2/")
@@ -57,6 +60,7 @@ class Rig:
             sent=lambda: self.sent,
         )
         self.said = 0
+        self.reputation = Reputation()
         self.worker = FillWorker(
             store=self.store,
             reader=self.sources,
@@ -67,6 +71,7 @@ class Rig:
             rng=random.Random(1),
             on_progress=self._on_progress,
             load=lambda: self.load,
+            reputation=self.reputation,
         )
 
     def wall(self) -> float:
@@ -220,6 +225,66 @@ def test_an_object_lost_by_hand_comes_back_by_itself() -> None:
         await asyncio.sleep(90)
         assert rig.complete() == ("film/v1",)
         assert len(rig.store.objects) == len(FILM)
+
+    Rig().live(story)
+
+
+def test_a_source_that_others_of_the_box_have_left_is_not_asked() -> None:
+    async def story(rig: Rig) -> None:
+        rig.reputation.asked_for_silence("a-2", 300.0, asyncio.get_running_loop().time())
+        rig.worker.want(manifest(1, short=SHORT))
+        await asyncio.sleep(5)
+        assert rig.complete() == ("short/v1",)
+        assert [source for source, _, _ in rig.sources.read_from] == ["origin"]
+
+    Rig().live(story)
+
+
+def test_an_object_that_was_published_as_its_fetch_was_cancelled_is_not_fetched_again() -> None:
+    async def story(rig: Rig) -> None:
+        begin = rig.store.begin
+
+        async def slow(*args: Any, **kwargs: Any) -> Partial:
+            partial = await begin(*args, **kwargs)
+            publish = partial.publish
+
+            async def published() -> None:
+                await publish()
+                await asyncio.sleep(3600)
+
+            partial.publish = published  # type: ignore[method-assign]
+            return partial
+
+        rig.store.begin = slow  # type: ignore[method-assign]
+        rig.worker.want(manifest(1, short=SHORT))
+        await asyncio.sleep(5)
+        assert rig.complete() == ()
+        # It is not wanted, so its fetch is cancelled; then it is wanted again.
+        rig.worker.want(manifest(2, film=FILM))
+        await asyncio.sleep(0.5)
+        rig.store.begin = begin  # type: ignore[method-assign]
+        rig.worker.want(manifest(3, short=SHORT))
+        await asyncio.sleep(5)
+        assert rig.complete() == ("short/v1",)
+        assert [key for _, key, _ in rig.sources.read_from].count("short/v1/0.mp4") == 1
+
+    Rig().live(story)
+
+
+def test_a_large_store_is_looked_over_once_however_often_the_manifest_changes_meanwhile() -> None:
+    async def story(rig: Rig) -> None:
+        look = rig.store.contents
+
+        async def slow() -> tuple[DiskContents, ...]:
+            await asyncio.sleep(30.0)
+            return await look()
+
+        rig.store.contents = slow  # type: ignore[method-assign]
+        for revision in range(1, 50):
+            rig.worker.want(manifest(revision, film=FILM))
+            await asyncio.sleep(1)
+        assert rig.complete() == ("film/v1",)
+        assert rig.counters.totals()["sluice_appliance_fill_looks_total"] == 1
 
     Rig().live(story)
 

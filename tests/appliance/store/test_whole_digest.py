@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice_appliance.object_key import parse_key
@@ -30,6 +30,7 @@ def read(start: int, size_bytes: int) -> bytes:
     return BODY[start : start + size_bytes]
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.permutations(range(6)))
 def test_in_whatever_order_blocks_come_the_digest_stands_at_the_first_that_is_missing(
     order: Sequence[int],
@@ -116,6 +117,20 @@ def test_writers_side_by_side_make_the_object_and_a_wrong_block_among_them_is_mi
         partial.publish()
     with open_object(object_path(str(tmp_path), KEY)) as there:
         assert there.read(0, len(BODY)) == BODY
+
+
+def test_bytes_that_come_again_and_wrong_are_not_hashed_for_those_that_are_here(
+    tmp_path: Path,
+) -> None:
+    with Store.open(tmp_path) as store:
+        partial = store.begin(KEY, len(BODY), SHA256, "video/mp4", block_digests=DIGESTS)
+        for block in (*range(1, BLOCKS), 0):
+            partial.write_at(block * BLOCK_BYTES, read(block * BLOCK_BYTES, BLOCK_BYTES))
+        # The last writer has hashed as much as one may: some blocks that are here are not hashed yet.
+        for block in reversed(range(BLOCKS - 1)):
+            partial.write_at(block * BLOCK_BYTES, bytes(BLOCK_BYTES))
+        partial.publish()
+        assert store.held(KEY) is not None
 
 
 def test_two_threads_that_bring_the_same_blocks_make_the_object_once(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from sluice_appliance.object_key import parse_key
 from sluice_appliance.store.layout import ObjectHeader
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
-from sluice_runtime import background
+from sluice_runtime.background import BACKGROUND_NICE, background_threads
 
 KEY = parse_key("film/v1/a.mp4")
 _TELL_S = 1.0
@@ -33,8 +33,6 @@ _TELL_S = 1.0
 def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--as-serving"]
     stands_back = len(words) == len(sys.argv) - 1
-    if not stands_back:
-        background.BACKGROUND_NICE = 0
     folder, url, facts = words[:3]
     bits_per_s = float(words[3]) if len(words) > 3 else None
     found = json.loads(Path(facts).read_text())
@@ -48,6 +46,7 @@ def main() -> None:
             digests,
             bits_per_s,
             for_ever=True,
+            nice=BACKGROUND_NICE if stands_back else 0,
             cores_left=int(stands_back),
         )
     )
@@ -61,11 +60,12 @@ async def fill(
     bits_per_s: float | None = None,
     *,
     for_ever: bool = False,
+    nice: int = BACKGROUND_NICE,
     cores_left: int = 0,
 ) -> None:
     """Once, or until killed. Each time the object is published durably; then it is deleted."""
     asyncio.get_running_loop().set_default_executor(
-        background.background_threads("background", cores_left=cores_left)
+        background_threads("background", nice=nice, cores_left=cores_left)
     )
     tally = FillTally(supervisor_counters())
     with Store.open(root) as store:
