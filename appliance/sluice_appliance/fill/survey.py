@@ -148,9 +148,9 @@ class _Look:
         self.wanted[i].append(title.by_key)
         if len(self._gets) == 1:
             return Standing(title, (objects,), (size_bytes,), _NOTHING, 0, size_bytes, i)
-        on, on_bytes = list(self._nowhere), list(self._no_bytes)
-        on[i], on_bytes[i] = objects, size_bytes
-        return Standing(title, tuple(on), tuple(on_bytes), _NOTHING, 0, size_bytes, i)
+        if i == 0:
+            return Standing(title, (objects, _NOTHING), (size_bytes, 0), _NOTHING, 0, size_bytes, 0)
+        return Standing(title, (_NOTHING, objects), (0, size_bytes), _NOTHING, 0, size_bytes, 1)
 
     def _partly(self, title: WantedTitle) -> Standing:
         left: Sequence[ObjectHeader] = title.objects

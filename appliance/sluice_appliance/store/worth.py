@@ -126,12 +126,22 @@ class Worth:
         return known is not None and known.coming(now) > 0
 
     def teller(self, now: float) -> Callable[[str], float]:
-        """`of` at `now`, for many keys."""
-        keys, weight, lasting = self._keys, self._weight(now), self._lasting
+        """`of` at `now`, for many keys: those of one stretch stand together and share most of it."""
+        get, weight, shared_by = self._keys.get, self._weight(now), self._shared
+        of_stretch: dict[_Stretch, tuple[float, float]] = {}
 
         def of(key: str) -> float:
-            known = keys.get(key)
-            return 0.0 if known is None else lasting(known, weight) + known.coming(now)
+            known = get(key)
+            if known is None:
+                return 0.0
+            stretch = known.stretch
+            if stretch is None:
+                return known.own / weight
+            shared = of_stretch.get(stretch)
+            if shared is None:
+                shared = of_stretch[stretch] = shared_by(stretch, weight)
+            coming = stretch.run.viewers.coming(known.number, now)
+            return (OWN_SHARE * known.own + shared[0]) * shared[1] + coming
 
         return of
 
@@ -161,21 +171,22 @@ class Worth:
         return len(self._stretches) + len(self._runs) + len(self._titles) + len(self._rungs)
 
     def _lasting(self, known: "Known", weight: float) -> float:
-        stretch = known.stretch
-        if stretch is None:
+        if known.stretch is None:
             return known.own / weight
-        run = stretch.run
-        title, rung, every = run.title, run.rung, self._all
+        shared, factor = self._shared(known.stretch, weight)
+        return (OWN_SHARE * known.own + shared) * factor
+
+    def _shared(self, stretch: "_Stretch", weight: float) -> tuple[float, float]:
+        """What the blocks of a stretch have in common: requests, to which its own share of each block is
+        added, and the factor that makes worth of them."""
+        title, rung, every = stretch.run.title, stretch.run.rung, self._all
         beside = 1.0
         if rung.runs >= RUNG_RUNS_MIN and every.count > 0:
             beside = (rung.count * every.keys) / (rung.keys * every.count)
-        count = (
-            OWN_SHARE * known.own
-            + (1 - OWN_SHARE) / STRETCH_BLOCKS * stretch.count
-            + TITLE_SHARE * beside * title.count / max(title.keys, TITLE_BLOCKS_MIN)
-        )
+        mean = title.count / max(title.keys, TITLE_BLOCKS_MIN)
+        requests = (1 - OWN_SHARE) / STRETCH_BLOCKS * stretch.count + TITLE_SHARE * beside * mean
         can_count = max(0.0, 1 - title.born / weight)
-        return count / weight * (1 + YOUNG) / (can_count + YOUNG)
+        return requests, (1 + YOUNG) / (can_count + YOUNG) / weight
 
     def _add(self, known: "Known", count: float) -> None:
         known.own += count

@@ -39,7 +39,7 @@ from benchmarks.store.replay import (
     gate_for,
     replay,
 )
-from benchmarks.store.summary import BOUND, Row, rows, table, verdict
+from benchmarks.store.summary import BOUND, UNBOUNDED, Row, bound, rows, table, verdict
 from benchmarks.store.traces import ORDINARY, SMALL, Trace, Viewing, viewing_trace, web_trace
 
 # The bench extra is not installed everywhere.
@@ -49,7 +49,7 @@ FLASH_SHARE = 0.1
 # Drives are sold for 0.3 (read-intensive), 1 and 3 writes of their capacity a day.
 BUDGETS = (0.3, 1.0, 3.0)
 ORDINARY_BUDGET = 1.0
-UNBOUNDED = 1e6
+WITHOUT_BUDGET = 1e6
 NOTHING = "nothing"
 
 
@@ -141,9 +141,9 @@ def _policies(trace: Trace, box: Box) -> Iterator[tuple[str, Make]]:
 
     yield BOUND, partial(_gated, trace, box, partial(peers.peer, peers.BELADY, trace, box))
     if box.drive_writes_per_day == ORDINARY_BUDGET:
-        free = Box(box.flash_bytes, box.memory_bytes, UNBOUNDED)
+        free = Box(box.flash_bytes, box.memory_bytes, WITHOUT_BUDGET)
         ask = partial(peers.peer, peers.BELADY, trace, free)
-        yield f"{BOUND}, writes unbounded", partial(_gated, trace, free, ask)
+        yield UNBOUNDED, partial(_gated, trace, free, ask)
 
 
 def _peers(trace: Trace, box: Box) -> Iterator[tuple[str, Callable[[Gate], Ask]]]:
@@ -193,7 +193,8 @@ def _alone(play: Callable[[], Outcome]) -> Outcome | str:
 def _tell(of_all: Sequence[Row], to: Path | None) -> None:
     for (trace, budget), some in groupby(of_all, lambda row: (row.trace, row.drive_writes_per_day)):
         here = list(some)
-        print(f"\n{trace}, {budget:g} drive writes a day\n\n{table(here)}\n\n{verdict(here)}")
+        print(f"\n{trace}, {budget:g} drive writes a day\n\n{table(here)}\n")
+        print(verdict(here, bound(of_all, trace)))
     if to and of_all:
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(picture([row for row in of_all if row.trace == of_all[0].trace]))
