@@ -11,6 +11,7 @@ traces in seconds, to see that all of it works; its figures mean little.
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -174,6 +175,8 @@ def _alone(play: Callable[[], Outcome]) -> Outcome | str:
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
+        # The trace is no garbage that a policy would have to be looked through for.
+        gc.freeze()
         try:
             said = json.dumps(asdict(play()))
         except BaseException as error:
