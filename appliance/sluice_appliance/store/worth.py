@@ -14,7 +14,7 @@ Each request counts half after each half-life. Nothing is touched for that: late
 more, and what is told is divided by what one counts now (forward decay; Cormode and others, "Forward Decay: A
 Practical Time Decay Model", 2009).
 
-Cost: some 260 bytes a key, its name and its share of neighbours included.
+Cost: some 250 bytes a key, its name and its share of neighbours included.
 """
 
 from collections import OrderedDict

@@ -59,6 +59,8 @@ Make = Callable[[], Policy]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
+    # LRB's learner takes every core, and waits for each by spinning. Read when libcachesim is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     outcomes: list[Outcome] = []
     for name in options.traces:
         for seed in options.seeds:

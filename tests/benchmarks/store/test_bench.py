@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,21 @@ def test_plain_peers_are_what_libcachesim_has(evening: Trace, name: str, factory
     for when, key in zip(evening.time_s, evening.at, strict=True):
         request.obj_id, request.obj_size = key, evening.size_bytes[key]
         assert plain.ask(key, evening.size_bytes[key], when) == bool(real.get(request))
+
+
+@pytest.mark.parametrize("name", ["LRU", "SIEVE"])
+@pytest.mark.parametrize("second_hit", [False, True])
+def test_plain_peers_miss_and_write_what_libcachesims_do_at_one_budget(
+    evening: Trace, name: str, second_hit: bool
+) -> None:
+    pytest.importorskip("libcachesim", reason="the bench extra is not installed")
+    box = box_for(evening, 0.1, 1.0)
+    ask = dict(bench._peers(evening, box))[name]
+    make = partial(bench._gated, evening, box, ask, second_hit=second_hit)
+    real = bench._alone(partial(bench._play, name, make, evening, box, 1))
+    plain = _plain(name, evening, box, second_hit=second_hit)
+    assert isinstance(real, Outcome)
+    assert replace(real, cpu_us_per_request=0.0) == replace(plain, cpu_us_per_request=0.0)
 
 
 def test_the_quick_benchmark_plays_traces_and_writes_its_table_and_picture(
