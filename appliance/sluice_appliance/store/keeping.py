@@ -7,8 +7,9 @@ whatever the rest decides. Viewers who are on the way to it (`viewers.py`) are w
 fetch from afar then serves them all. Nothing of it is learned beforehand, nothing is drawn by chance: the same
 requests give the same verdicts.
 
-Cost: 14 to 27 us a request over the VOD trace (tests/benchmarks/store, beside other load), most of it for
-misses, which is beside a fetch from afar. O(1) but for the `LOOKED_AT` of a write.
+Cost: 23 to 41 us a request over the VOD trace and 9 to 19 us over the others (tests/benchmarks/store, on two cores
+with work for twenty), most of it for misses, which is beside a fetch from afar. O(1) but for the `LOOKED_AT` of a
+write.
 """
 
 from collections.abc import Iterable

@@ -14,20 +14,18 @@ Each request counts half after each half-life. Nothing is touched for that: late
 more, and what is told is divided by what one counts now (forward decay; Cormode and others, "Forward Decay: A
 Practical Time Decay Model", 2009).
 
-Cost: some 260 bytes a key, its name and its share of neighbours included.
+Cost: some 250 bytes a key, its name and its share of neighbours included.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from sluice_appliance.store.viewers import Viewers
+from sluice_appliance.store.neighbours import STRETCH_BLOCKS, Neighbours, Stretch, place_of
 
 # Of half a day, a day and two, a day misses least or next to least on each of the seeds that are for choosing
 # (tests/benchmarks/store, VOD trace); half a day writes a quarter more.
 HALF_LIFE_S = 86_400.0
-# Some minutes of video: viewers leave slowly, and one block of a stretch is like the next.
-STRETCH_BLOCKS = 32
 # How much of a block's worth its own requests say; the rest is the mean of its stretch. The mean of the
 # title comes on top.
 OWN_SHARE = 0.3
@@ -43,13 +41,6 @@ RUNG_RUNS_MIN = 8
 YOUNG = 1.0
 # What a request may count for before all is divided by it, well within a float.
 _WEIGHT_MAX = 2.0**512
-# A longer number is a digest or a date, and counts nothing.
-INDEX_DIGITS_MAX = 9
-
-
-class Place(NamedTuple):
-    run: str
-    number: int
 
 
 class Count(NamedTuple):
@@ -65,15 +56,11 @@ class Worth:
     """Begins at `now`. Remembers `keys_max` keys; of more, those longest not asked for are forgotten."""
 
     __slots__ = (
-        "_all",
         "_half_life_s",
         "_keys",
         "_keys_max",
-        "_rungs",
-        "_runs",
+        "_neighbours",
         "_since",
-        "_stretches",
-        "_titles",
         "_weighed_at",
         "_weighs",
         "forgotten",
@@ -88,12 +75,7 @@ class Worth:
         self._weighed_at, self._weighs = now, 1.0
         # The longest not asked for first.
         self._keys: OrderedDict[str, Known] = OrderedDict()
-        # They live as long as a key of theirs is remembered, so of each kind there are no more than keys.
-        self._stretches: dict[tuple[str, int], _Stretch] = {}
-        self._runs: dict[str, _Run] = {}
-        self._titles: dict[str, _Title] = {}
-        self._rungs: dict[str, _Neighbours] = {}
-        self._all = _Neighbours()
+        self._neighbours = Neighbours()
 
     def asked(self, key: str, now: float) -> "Known":
         """One request for it; what is known of it then."""
@@ -126,12 +108,22 @@ class Worth:
         return known is not None and known.coming(now) > 0
 
     def teller(self, now: float) -> Callable[[str], float]:
-        """`of` at `now`, for many keys."""
-        keys, weight, lasting = self._keys, self._weight(now), self._lasting
+        """`of` at `now`, for many keys: those of one stretch stand together and share most of it."""
+        get, weight, shared_by = self._keys.get, self._weight(now), self._shared
+        of_stretch: dict[Stretch, tuple[float, float]] = {}
 
         def of(key: str) -> float:
-            known = keys.get(key)
-            return 0.0 if known is None else lasting(known, weight) + known.coming(now)
+            known = get(key)
+            if known is None:
+                return 0.0
+            stretch = known.stretch
+            if stretch is None:
+                return known.own / weight
+            shared = of_stretch.get(stretch)
+            if shared is None:
+                shared = of_stretch[stretch] = shared_by(stretch, weight)
+            coming = stretch.run.viewers.coming(known.number, now)
+            return (OWN_SHARE * known.own + shared[0]) * shared[1] + coming
 
         return of
 
@@ -158,24 +150,25 @@ class Worth:
     @property
     def neighbourhoods(self) -> int:
         """Stretches, runs, titles and rungs: of each no more than keys."""
-        return len(self._stretches) + len(self._runs) + len(self._titles) + len(self._rungs)
+        return len(self._neighbours)
 
     def _lasting(self, known: "Known", weight: float) -> float:
-        stretch = known.stretch
-        if stretch is None:
+        if known.stretch is None:
             return known.own / weight
-        run = stretch.run
-        title, rung, every = run.title, run.rung, self._all
+        shared, factor = self._shared(known.stretch, weight)
+        return (OWN_SHARE * known.own + shared) * factor
+
+    def _shared(self, stretch: Stretch, weight: float) -> tuple[float, float]:
+        """What the blocks of a stretch have in common: requests, to which its own share of each block is
+        added, and the factor that makes worth of them."""
+        title, rung, every = stretch.run.title, stretch.run.rung, self._neighbours.all
         beside = 1.0
         if rung.runs >= RUNG_RUNS_MIN and every.count > 0:
             beside = (rung.count * every.keys) / (rung.keys * every.count)
-        count = (
-            OWN_SHARE * known.own
-            + (1 - OWN_SHARE) / STRETCH_BLOCKS * stretch.count
-            + TITLE_SHARE * beside * title.count / max(title.keys, TITLE_BLOCKS_MIN)
-        )
+        mean = title.count / max(title.keys, TITLE_BLOCKS_MIN)
+        requests = (1 - OWN_SHARE) / STRETCH_BLOCKS * stretch.count + TITLE_SHARE * beside * mean
         can_count = max(0.0, 1 - title.born / weight)
-        return count / weight * (1 + YOUNG) / (can_count + YOUNG)
+        return requests, (1 + YOUNG) / (can_count + YOUNG) / weight
 
     def _add(self, known: "Known", count: float) -> None:
         known.own += count
@@ -184,60 +177,24 @@ class Worth:
             stretch.count += count
             stretch.run.title.count += count
             stretch.run.rung.count += count
-            self._all.count += count
+            self._neighbours.all.count += count
 
     def _first_seen(self, key: str, born: float) -> "Known":
         place = place_of(key)
         if place is None:
             known = Known(0, None)
         else:
-            stretch = self._stretch(place, born)
-            for each in (stretch, stretch.run, stretch.run.title, stretch.run.rung, self._all):
-                each.keys += 1
-            known = Known(place.number, stretch)
+            known = Known(place.number, self._neighbours.join(place, born))
         self._keys[key] = known
         if len(self._keys) > self._keys_max:
             self._forget_one()
         return known
 
-    def _stretch(self, place: Place, born: float) -> "_Stretch":
-        name = place.run, place.number // STRETCH_BLOCKS
-        stretch = self._stretches.get(name)
-        if stretch is None:
-            run = self._runs.get(place.run) or self._first_of_run(place.run, born)
-            stretch = self._stretches[name] = _Stretch(run)
-        return stretch
-
-    def _first_of_run(self, name: str, born: float) -> "_Run":
-        title_name, rung_name = _title_and_rung(name)
-        title = self._titles.get(title_name)
-        if title is None:
-            title = self._titles[title_name] = _Title(born)
-        rung = self._rungs.setdefault(rung_name, _Neighbours())
-        rung.runs += 1
-        run = self._runs[name] = _Run(title, rung)
-        return run
-
     def _forget_one(self) -> None:
-        """What was asked for it was still asked for its neighbours: only the name is forgotten."""
-        key, gone = self._keys.popitem(last=False)
+        key, _ = self._keys.popitem(last=False)
         self.forgotten += 1
-        place = place_of(key)
-        if place is None or gone.stretch is None:
-            return
-        stretch, run = gone.stretch, gone.stretch.run
-        title_name, rung_name = _title_and_rung(place.run)
-        for each in (stretch, run, run.title, run.rung, self._all):
-            each.keys -= 1
-        if not stretch.keys:
-            del self._stretches[place.run, place.number // STRETCH_BLOCKS]
-        if not run.keys:
-            del self._runs[place.run]
-            run.rung.runs -= 1
-        if not run.title.keys:
-            del self._titles[title_name]
-        if not run.rung.keys:
-            del self._rungs[rung_name]
+        if place := place_of(key):
+            self._neighbours.leave(place)
 
     def _weight(self, now: float) -> float:
         if now != self._weighed_at:
@@ -249,73 +206,9 @@ class Worth:
         """All at once, but only each 512 half-lives."""
         for known in self._keys.values():
             known.own /= weight
-        for stretch in self._stretches.values():
-            stretch.count /= weight
-        for rung in (*self._rungs.values(), self._all):
-            rung.count /= weight
-        for title in self._titles.values():
-            title.count /= weight
-            title.born /= weight
+        self._neighbours.divide(weight)
         self._since = now
         self._weighed_at, self._weighs = now, 1.0
-
-
-def place_of(key: str) -> Place | None:
-    """`film/v1/720p/seg-17.m4s` is block 17 of a run, and so is `film/v1/720p.mp4#17`, block 17 of an object.
-    A file's name that ends in no number before its first dot is in no run."""
-    folder, slash, name = key.rpartition("/")
-    stem = name if "#" in name else name.partition(".")[0]
-    run = stem.rstrip("0123456789")
-    number = stem[len(run) :]
-    if not 0 < len(number) <= INDEX_DIGITS_MAX:
-        return None
-    return Place(folder + slash + run, int(number))
-
-
-def _title_and_rung(run: str) -> tuple[str, str]:
-    title, _, rung = run.partition("/")
-    return title, rung
-
-
-class _Neighbours:
-    """Those of a rung, or all."""
-
-    __slots__ = ("count", "keys", "runs")
-
-    def __init__(self) -> None:
-        self.count = 0.0
-        # Those remembered.
-        self.keys = 0
-        self.runs = 0
-
-
-class _Title:
-    __slots__ = ("born", "count", "keys")
-
-    def __init__(self, born: float):
-        self.count = 0.0
-        self.keys = 0
-        # What a request counted when it was first seen.
-        self.born = born
-
-
-class _Run:
-    __slots__ = ("keys", "rung", "title", "viewers")
-
-    def __init__(self, title: _Title, rung: _Neighbours):
-        self.title = title
-        self.rung = rung
-        self.viewers = Viewers()
-        self.keys = 0
-
-
-class _Stretch:
-    __slots__ = ("count", "keys", "run")
-
-    def __init__(self, run: _Run):
-        self.count = 0.0
-        self.keys = 0
-        self.run = run
 
 
 class Known:
@@ -323,7 +216,7 @@ class Known:
 
     __slots__ = ("number", "own", "stretch")
 
-    def __init__(self, number: int, stretch: _Stretch | None):
+    def __init__(self, number: int, stretch: Stretch | None):
         self.own = 0.0
         self.number = number
         self.stretch = stretch

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sluice_appliance.store.worth import RUNG_RUNS_MIN, STRETCH_BLOCKS, Place, Worth, place_of
+from sluice_appliance.store.neighbours import STRETCH_BLOCKS, Place, place_of
+from sluice_appliance.store.worth import RUNG_RUNS_MIN, Worth
 
 HALF_LIFE_S = 100.0
 

@@ -28,13 +28,16 @@ class Known:
     is_online: bool = True
     # Learns, and ranks what it may evict by that.
     is_slow: bool = False
+    # Its sketch has counters for each unit of capacity, and overflows where flash of 2 GB or more is counted in
+    # bytes: so it counts in parts of the flash, so many.
+    parts: int | None = None
 
 
 KNOWN = (
     Known("LRU", "LRU"),
     Known("SIEVE", "Sieve"),
     Known("S3-FIFO", "S3FIFO"),
-    Known("W-TinyLFU", "WTinyLFU"),
+    Known("W-TinyLFU", "WTinyLFU", parts=2**20),
     Known("GDSF", "GDSF"),
     Known("LRB", "LRB", is_slow=True),
 )
@@ -45,16 +48,17 @@ _NEVER_FREED: list[Any] = []
 
 
 def peer(known: Known, trace: Trace, box: Box, gate: Gate) -> Ask:
-    now_is = [0.0]
+    now_is, sizes = [0.0], trace.size_bytes
+    unit_bytes = max(1, box.flash_bytes // known.parts) if known.parts else 1
 
     def admits(_: object, request: Any) -> bool:
-        return gate.admits(request.obj_id, request.obj_size, now_is[0])
+        return gate.admits(request.obj_id, sizes[request.obj_id], now_is[0])
 
     admissioner = libcachesim.PluginAdmissioner(
         "gate", dict, admits, lambda *_: {}, lambda *_: {}, lambda *_: {}
     )
     cache = getattr(libcachesim, known.factory)(
-        box.flash_bytes, hashpower=HASH_POWER, admissioner=admissioner
+        box.flash_bytes // unit_bytes, hashpower=HASH_POWER, admissioner=admissioner
     )
     request = libcachesim.Request()
     request.valid = True
@@ -65,7 +69,7 @@ def peer(known: Known, trace: Trace, box: Box, gate: Gate) -> Ask:
     def ask(key: int, size_bytes: int, now: float) -> bool:
         now_is[0] = now
         request.obj_id = key
-        request.obj_size = size_bytes
+        request.obj_size = -(-size_bytes // unit_bytes)
         request.clock_time = int(now)
         if following is not None:
             request.next_access_vtime = next(following)

@@ -4,13 +4,14 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from benchmarks.store import bench
 from benchmarks.store.plain_peers import PLAIN
 from benchmarks.store.replay import Box, Outcome, Peer, Sluice, box_for, gate_for, replay
-from benchmarks.store.summary import rows, table, verdict
+from benchmarks.store.summary import UNBOUNDED, bound, rows, table, verdict
 from benchmarks.store.traces import SMALL, Trace, Web, viewing_trace, web_trace
 
 
@@ -72,6 +73,21 @@ def test_plain_peers_are_what_libcachesim_has(evening: Trace, name: str, factory
         assert plain.ask(key, evening.size_bytes[key], when) == bool(real.get(request))
 
 
+@pytest.mark.parametrize("name", ["LRU", "SIEVE"])
+@pytest.mark.parametrize("second_hit", [False, True])
+def test_plain_peers_miss_and_write_what_libcachesims_do_at_one_budget(
+    evening: Trace, name: str, second_hit: bool
+) -> None:
+    pytest.importorskip("libcachesim", reason="the bench extra is not installed")
+    box = box_for(evening, 0.1, 1.0)
+    ask = dict(bench._peers(evening, box))[name]
+    make = partial(bench._gated, evening, box, ask, second_hit=second_hit)
+    real = bench._alone(partial(bench._play, name, make, evening, box, 1))
+    plain = _plain(name, evening, box, second_hit=second_hit)
+    assert isinstance(real, Outcome)
+    assert replace(real, cpu_us_per_request=0.0) == replace(plain, cpu_us_per_request=0.0)
+
+
 def test_the_quick_benchmark_plays_traces_and_writes_its_table_and_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,14 +127,15 @@ def test_a_policy_that_ends_its_process_is_told_of_and_the_others_go_on() -> Non
 def test_a_table_tells_medians_ranges_and_on_how_many_seeds_ours_misses_less() -> None:
     ours = [_outcome("Sluice", seed, misses) for seed, misses in enumerate((0.4, 0.5, 0.6))]
     theirs = [_outcome("LRU", seed, misses) for seed, misses in enumerate((0.45, 0.49, 0.7))]
-    bound = [_outcome("Belady", seed, 0.3) for seed in range(3)]
-    of_all = list(rows([*ours, *theirs, *bound]))
-    assert [row.policy for row in of_all] == ["Belady", "LRU", "Sluice"]
+    free = [_outcome(UNBOUNDED, seed, 0.3) for seed in range(3)]
+    of_all = list(rows([*ours, *theirs, *free]))
+    assert [row.policy for row in of_all] == [UNBOUNDED, "LRU", "Sluice"]
     assert "| LRU | 0.4900 (0.4500 to 0.7000) " in table(of_all)
     assert table(of_all).splitlines()[3].endswith("| 2 of 3 |")
-    assert verdict(of_all) == (
-        "Sluice misses 0.5000 of the bytes, the best peer (LRU) 0.4900, Belady 0.3000:"
-        " 0.2000 to the bound."
+    assert bound(of_all, "web") is None
+    assert verdict(of_all, bound(of_all, "vod")) == (
+        "Sluice misses 0.5000 of the bytes, the best peer (LRU) 0.4900, Belady with writes"
+        " unbounded 0.3000: 0.2000 to the bound."
     )
 
 
