@@ -77,7 +77,10 @@ class Catalog:
     def known(self, key: str) -> Located | None:
         """What was said last, however long ago."""
         found = self._known.get(key)
-        return None if found is None else found[1]
+        if found is None:
+            return None
+        self._known.move_to_end(key)
+        return found[1]
 
     def fresh(self, key: str) -> Located | None:
         """What was said of late."""

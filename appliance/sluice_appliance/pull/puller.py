@@ -97,6 +97,11 @@ class Puller:
         return len(self._memory)
 
     @property
+    def waiting(self) -> int:
+        """Responses that wait for blocks."""
+        return len(self._wants)
+
+    @property
     def pulls_under_way(self) -> int:
         """Requests to sources, and looks at this box's disks before them."""
         return self._pulls
@@ -137,7 +142,7 @@ class Puller:
         ]
         if missing and self._pressed():
             self._refuse(worker, number, "pressure")
-        elif not self._wants.add(Waiter(worker, number), key, missing):
+        elif missing and not self._wants.add(Waiter(worker, number), key, missing):
             self._refuse(worker, number, "waiters")
         else:
             for block in missing:
@@ -265,6 +270,18 @@ class Puller:
             self._busy.update((piece.key, block) for block in range(piece.first, piece.end))
             self._pulls += 1
             self._group.create_task(self._pull(located, piece))
+            self._look_again(piece.key)
+
+    def _look_again(self, key: str) -> None:
+        """A long response outlasts what was said when it began: sources move, their tokens run out, titles
+        are taken back."""
+        if (
+            self._catalog.fresh(key) is None
+            and key not in self._looking
+            and self._group is not None
+        ):
+            self._looking[key] = {}
+            self._group.create_task(self._look(key))
 
     async def _pull(self, located: Located, piece: Piece) -> None:
         progress = Progress(piece.first, piece.end)
@@ -282,6 +299,10 @@ class Puller:
             left = range(progress.at, piece.end)
             if not progress.is_done and is_wanted():
                 self._fail_blocks(piece, left)
+        except OSError as error:
+            # No descriptor or memory is left for one more block.
+            log.error("pull_failed_here", key=piece.key, error=str(error))
+            self._fail_blocks(piece, range(piece.first, piece.end))
         finally:
             for block in range(piece.first, piece.end):
                 self._busy.discard((piece.key, block))

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import random
 import socket
 import time
@@ -202,6 +203,16 @@ class Box:
             await reply.leave()
 
 
+def blocks_open() -> int:
+    """Descriptors of blocks in this process, the worker's and the puller's."""
+    found = 0
+    for each in Path("/proc/self/fd").iterdir():
+        # The folder's own is gone by now.
+        with suppress(FileNotFoundError):
+            found += "sluice-block" in os.readlink(each)
+    return found
+
+
 @asynccontextmanager
 async def box(
     folder: Path,
@@ -262,3 +273,4 @@ async def box(
                 pulling.cancel()
                 await asyncio.wait([pulling])
                 ours.close()
+                assert not blocks_open(), "blocks are left open"
