@@ -86,7 +86,7 @@ class Puller:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                group.create_task(self._flash.run(self._cache.lost))
+                group.create_task(self._flash.run(self._hold, self._cache.lost))
                 await asyncio.Event().wait()
         finally:
             self._group = None
@@ -247,6 +247,10 @@ class Puller:
             self._memory.give(name, waiter.worker)
         if name not in self._cache.memory:
             self._memory.let_pass(name)
+
+    def _hold(self, left: Sequence[tuple[str, int]]) -> Sequence[str]:
+        """What an earlier run left on flash; told is what there is no room for."""
+        return self._cache.hold((name, max(CHARGED_BYTES_MIN, size)) for name, size in left)
 
     def _lost(self, name: str) -> None:
         """It did not come, so it is nowhere; what is on flash stays there."""
