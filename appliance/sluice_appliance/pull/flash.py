@@ -14,8 +14,11 @@ import os
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from sluice_appliance.object_key import KEY_CHARS_MAX
 from sluice_appliance.pull.messages import Where
@@ -27,12 +30,16 @@ from sluice_runtime.logs import get_logger
 
 log = get_logger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 FOLDER = "pulled"
 # Writes that wait, each with its block in memory; one more is not written.
 WRITES_MAX = 32
 # What a file system keeps free for what must not fail.
 FREE_BYTES_MIN = 64 * 1024 * 1024
 _NOT_TAKEN = b""
+_THREADS = 4
 _LENGTH = struct.Struct("<H")
 # A key, `#`, a number, and their length.
 _NAME_BYTES_MAX = KEY_CHARS_MAX + 16
@@ -53,6 +60,8 @@ class FlashBlocks:
         self._work: deque[tuple[str, bytes | None]] = deque()
         self._waiting_writes = 0
         self._is_more = asyncio.Event()
+        # Players wait for what is read here: not behind the fill's work.
+        self._threads = ThreadPoolExecutor(_THREADS, "pull")
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
@@ -74,7 +83,7 @@ class FlashBlocks:
     async def run(self, hold: Hold, lost: Callable[[str], None]) -> None:
         """Until cancelled. What an earlier run left is gone on with: `hold` is told of it, the oldest
         first, and says for which there is no room."""
-        left = await asyncio.to_thread(self._survey)
+        left = await self._in_thread(self._survey)
         self._names.update(name for name, _ in left)
         for name in hold(left):
             self.delete(name)
@@ -85,7 +94,7 @@ class FlashBlocks:
                 name, data = self._work.popleft()
                 if data is None:
                     self._names.discard(name)
-                    await asyncio.to_thread(self._remove, name)
+                    await self._in_thread(self._remove, name)
                 elif data and await self._write_now(name, data):
                     self._names.add(name)
                     self._tally.flash_written(len(data))
@@ -94,14 +103,21 @@ class FlashBlocks:
 
     async def _write_now(self, name: str, data: bytes) -> bool:
         self._waiting_writes -= 1
-        written = await asyncio.to_thread(self._written, name, data)
+        written = await self._in_thread(self._written, name, data)
         if not written:
             self._tally.flash_failed()
         return written
 
     async def find(self, name: str, located: Located, block: int) -> tuple[bytes, Where] | None:
         """The block, where it is here and right."""
-        return await asyncio.to_thread(self._find, name, located, block)
+        return await self._in_thread(self._find, name, located, block)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        call = partial(work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     # --- in threads -------------------------------------------------------------------------------
 

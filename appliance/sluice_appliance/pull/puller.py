@@ -90,6 +90,7 @@ class Puller:
                 await asyncio.Event().wait()
         finally:
             self._group = None
+            self._flash.close()
             self._memory.close()
 
     @property
