@@ -45,10 +45,10 @@ class FillCatalog:
             if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
                 return None
             raise SourcesUnknown(f"LookUpObject: {error.code().name}: {error.details()}") from None
-        return _located(key, answer)
+        return located_from_wire(key, answer)
 
 
-def _located(key: str, answer: fill_pb2.LookUpObjectResponse) -> Located:
+def located_from_wire(key: str, answer: fill_pb2.LookUpObjectResponse) -> Located:
     """Raises SourcesUnknown for an answer that is none."""
     wire = answer.object
     try:
@@ -77,7 +77,10 @@ class Catalog:
     def known(self, key: str) -> Located | None:
         """What was said last, however long ago."""
         found = self._known.get(key)
-        return None if found is None else found[1]
+        if found is None:
+            return None
+        self._known.move_to_end(key)
+        return found[1]
 
     def fresh(self, key: str) -> Located | None:
         """What was said of late."""

@@ -1,6 +1,7 @@
 """The blocks that flash keeps, a file each, and what else of this box's disks has a block already.
 
-    pulled/<2 hex>/<64 hex>   one block; the name is the SHA-256 of `key#block`
+    pulled/<2 hex>/<64 hex>   one block, then `key#block`, of which the file's name is the SHA-256, and the
+                              length of that in two bytes
 
 What is there is judged by its digest whenever it is read, so nothing has to be synced, and a file that
 was torn by a crash is one that is not there. The fill's partial files are looked into too: what it has
@@ -10,11 +11,16 @@ brought of an object is not asked of a source again.
 import asyncio
 import hashlib
 import os
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
+from sluice_appliance.object_key import KEY_CHARS_MAX
 from sluice_appliance.pull.messages import Where
 from sluice_appliance.pull.tally import PullTally
 from sluice_appliance.pull.verifying import Located
@@ -24,12 +30,21 @@ from sluice_runtime.logs import get_logger
 
 log = get_logger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 FOLDER = "pulled"
 # Writes that wait, each with its block in memory; one more is not written.
 WRITES_MAX = 32
 # What a file system keeps free for what must not fail.
 FREE_BYTES_MIN = 64 * 1024 * 1024
 _NOT_TAKEN = b""
+_THREADS = 4
+_LENGTH = struct.Struct("<H")
+# A key, `#`, a number, and their length.
+_NAME_BYTES_MAX = KEY_CHARS_MAX + 16
+
+Hold = Callable[[Sequence[tuple[str, int]]], Sequence[str]]
 
 
 class FlashBlocks:
@@ -45,6 +60,8 @@ class FlashBlocks:
         self._work: deque[tuple[str, bytes | None]] = deque()
         self._waiting_writes = 0
         self._is_more = asyncio.Event()
+        # Players wait for what is read here: not behind the fill's work.
+        self._threads = ThreadPoolExecutor(_THREADS, "pull")
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
@@ -63,9 +80,13 @@ class FlashBlocks:
         self._work.append((name, None))
         self._is_more.set()
 
-    async def run(self, lost: Callable[[str], None]) -> None:
-        """Until cancelled. What an earlier run left is removed first: nobody knows what it is worth."""
-        await asyncio.to_thread(self._clear)
+    async def run(self, hold: Hold, lost: Callable[[str], None]) -> None:
+        """Until cancelled. What an earlier run left is gone on with: `hold` is told of it, the oldest
+        first, and says for which there is no room."""
+        left = await self._in_thread(self._survey)
+        self._names.update(name for name, _ in left)
+        for name in hold(left):
+            self.delete(name)
         while True:
             await self._is_more.wait()
             self._is_more.clear()
@@ -73,7 +94,7 @@ class FlashBlocks:
                 name, data = self._work.popleft()
                 if data is None:
                     self._names.discard(name)
-                    await asyncio.to_thread(self._remove, name)
+                    await self._in_thread(self._remove, name)
                 elif data and await self._write_now(name, data):
                     self._names.add(name)
                     self._tally.flash_written(len(data))
@@ -82,14 +103,21 @@ class FlashBlocks:
 
     async def _write_now(self, name: str, data: bytes) -> bool:
         self._waiting_writes -= 1
-        written = await asyncio.to_thread(self._written, name, data)
+        written = await self._in_thread(self._written, name, data)
         if not written:
             self._tally.flash_failed()
         return written
 
     async def find(self, name: str, located: Located, block: int) -> tuple[bytes, Where] | None:
         """The block, where it is here and right."""
-        return await asyncio.to_thread(self._find, name, located, block)
+        return await self._in_thread(self._find, name, located, block)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        call = partial(work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     # --- in threads -------------------------------------------------------------------------------
 
@@ -117,7 +145,8 @@ class FlashBlocks:
             if status.f_bavail * status.f_frsize < FREE_BYTES_MIN + len(data):
                 return False
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
+            encoded = name.encode()
+            path.write_bytes(data + encoded + _LENGTH.pack(len(encoded)))
         except OSError as error:
             log.error("pull_flash_failed", path=str(path), error=error.strerror or str(error))
             return False
@@ -130,20 +159,39 @@ class FlashBlocks:
             self._tally.flash_failed()
             log.error("pull_flash_failed", path=str(self._path(name)), error=str(error))
 
-    def _clear(self) -> None:
+    def _survey(self) -> list[tuple[str, int]]:
+        """Names and sizes of what is there; what says another name than it has is removed."""
+        found: list[tuple[float, str, int]] = []
         if self._folder is None:
-            return
+            return []
         try:
             self._folder.mkdir(exist_ok=True)
             for path in self._folder.glob("??/*"):
-                path.unlink()
+                status = path.stat()
+                name = _name_in(path, status.st_size)
+                if name and path == self._path(name):
+                    size_bytes = status.st_size - len(name.encode()) - _LENGTH.size
+                    found.append((status.st_mtime, name, size_bytes))
+                else:
+                    path.unlink()
         except OSError as error:
+            self._tally.flash_failed()
             log.error("pull_flash_failed", path=str(self._folder), error=str(error))
+        return [(name, size_bytes) for _, name, size_bytes in sorted(found)]
 
     def _path(self, name: str) -> Path:
         assert self._folder is not None, "flash keeps nothing"
         digest = hashlib.sha256(name.encode()).hexdigest()
         return self._folder / digest[:2] / digest
+
+
+def _name_in(path: Path, file_bytes: int) -> str:
+    """What a file says that it is; nothing where it says nothing."""
+    tail = _read(path, max(0, file_bytes - _NAME_BYTES_MAX), _NAME_BYTES_MAX)
+    if len(tail) < _LENGTH.size:
+        return ""
+    (length,) = _LENGTH.unpack(tail[-_LENGTH.size :])
+    return tail[-_LENGTH.size - length : -_LENGTH.size].decode("ascii", "replace")
 
 
 def _read(path: "str | Path", offset: int, size_bytes: int) -> bytes:

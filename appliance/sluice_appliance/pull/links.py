@@ -97,6 +97,7 @@ class _Link:
         # Each with a descriptor of its own, -1 for none.
         self._unsaid: deque[tuple[bytes, int]] = deque()
         self._numbers: set[int] = set()
+        self._is_ending = False
         end.setblocking(False)
         self._loop.add_reader(end, self._hear)
 
@@ -128,7 +129,7 @@ class _Link:
         self._closed(self)
 
     def _say(self, message: Facts | Failed | Block | Drop, descriptor: int = -1) -> None:
-        if self._end.fileno() < 0:
+        if self._is_ending or self._end.fileno() < 0:
             return
         packet = encode(message)
         if not self._unsaid:
@@ -137,10 +138,17 @@ class _Link:
             self._loop.add_writer(self._end, self._say_on)
         if len(self._unsaid) >= UNSAID_MAX:
             self._tally.refused("unsaid")
-            # Not from within the puller's own work.
-            self._loop.call_soon(self.close)
+            self._end_soon()
             return
-        self._unsaid.append((packet, os.dup(descriptor) if descriptor >= 0 else -1))
+        try:
+            self._unsaid.append((packet, os.dup(descriptor) if descriptor >= 0 else -1))
+        except OSError:
+            self._end_soon()
+
+    def _end_soon(self) -> None:
+        """Not from within the puller's own work."""
+        self._is_ending = True
+        self._loop.call_soon(self.close)
 
     def _say_on(self) -> None:
         while self._unsaid:
@@ -164,7 +172,7 @@ class _Link:
         except OSError:
             # It has ended, or the system has no room for one more descriptor on its way: a worker that
             # lives makes a new way.
-            self._loop.call_soon(self.close)
+            self._end_soon()
         return True
 
     # --- what it says -----------------------------------------------------------------------------

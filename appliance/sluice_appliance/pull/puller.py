@@ -86,15 +86,21 @@ class Puller:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                group.create_task(self._flash.run(self._cache.lost))
+                group.create_task(self._flash.run(self._hold, self._cache.lost))
                 await asyncio.Event().wait()
         finally:
             self._group = None
+            self._flash.close()
             self._memory.close()
 
     @property
     def blocks_in_memory(self) -> int:
         return len(self._memory)
+
+    @property
+    def waiting(self) -> int:
+        """Responses that wait for blocks."""
+        return len(self._wants)
 
     @property
     def pulls_under_way(self) -> int:
@@ -137,7 +143,7 @@ class Puller:
         ]
         if missing and self._pressed():
             self._refuse(worker, number, "pressure")
-        elif not self._wants.add(Waiter(worker, number), key, missing):
+        elif missing and not self._wants.add(Waiter(worker, number), key, missing):
             self._refuse(worker, number, "waiters")
         else:
             for block in missing:
@@ -243,6 +249,10 @@ class Puller:
         if name not in self._cache.memory:
             self._memory.let_pass(name)
 
+    def _hold(self, left: Sequence[tuple[str, int]]) -> Sequence[str]:
+        """What an earlier run left on flash; told is what there is no room for."""
+        return self._cache.hold((name, max(CHARGED_BYTES_MIN, size)) for name, size in left)
+
     def _lost(self, name: str) -> None:
         """It did not come, so it is nowhere; what is on flash stays there."""
         if name not in self._memory and name not in self._flash:
@@ -265,6 +275,18 @@ class Puller:
             self._busy.update((piece.key, block) for block in range(piece.first, piece.end))
             self._pulls += 1
             self._group.create_task(self._pull(located, piece))
+            self._look_again(piece.key)
+
+    def _look_again(self, key: str) -> None:
+        """A long response outlasts what was said when it began: sources move, their tokens run out, titles
+        are taken back."""
+        if (
+            self._catalog.fresh(key) is None
+            and key not in self._looking
+            and self._group is not None
+        ):
+            self._looking[key] = {}
+            self._group.create_task(self._look(key))
 
     async def _pull(self, located: Located, piece: Piece) -> None:
         progress = Progress(piece.first, piece.end)
@@ -282,6 +304,10 @@ class Puller:
             left = range(progress.at, piece.end)
             if not progress.is_done and is_wanted():
                 self._fail_blocks(piece, left)
+        except OSError as error:
+            # No descriptor or memory is left for one more block.
+            log.error("pull_failed_here", key=piece.key, error=str(error))
+            self._fail_blocks(piece, range(piece.first, piece.end))
         finally:
             for block in range(piece.first, piece.end):
                 self._busy.discard((piece.key, block))

@@ -12,6 +12,7 @@ from sluice_appliance.fill.pace import Pace
 from sluice_appliance.fill.pressure import Load, Pressure, PressureTuning
 from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.pull import snapshot
 from sluice_appliance.pull.catalog import Catalog
 from sluice_appliance.pull.flash import FOLDER, FlashBlocks
 from sluice_appliance.pull.links import Links
@@ -87,10 +88,16 @@ class PullService:
             pressed=lambda: self._pressure.is_paused,
         )
         self._links = Links(door, self.puller, tally)
+        self._folder = settings.flash / FOLDER if settings.flash_bytes else None
         _allow_descriptors(_DESCRIPTORS_BESIDE + 2 * blocks_max(settings.memory_bytes))
 
     async def run(self) -> None:
         """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        if self._folder is not None:
+            remembered = await asyncio.to_thread(snapshot.load, self._folder)
+            if remembered is not None:
+                self.cache.resume(remembered, loop.time())
         self._links.open()
         try:
             async with asyncio.TaskGroup() as group:
@@ -98,6 +105,8 @@ class PullService:
                 group.create_task(self._look())
         finally:
             self._links.close()
+            if self._folder is not None:
+                snapshot.save(self._folder, self.cache.remembered(loop.time()))
 
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()

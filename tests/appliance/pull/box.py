@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import os
 import random
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -22,6 +24,7 @@ from sluice_appliance.pull.links import open_door
 from sluice_appliance.pull.service import PullService, PullSettings
 from sluice_appliance.pull.tally import PullTally
 from sluice_appliance.pull.verifying import Located
+from sluice_appliance.serving.openssl import Context, TlsFiles
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.worker import Worker
@@ -168,6 +171,8 @@ class Box:
         self.port = port
         self._replies: list[Reply] = []
         self.pulls: PullService
+        # Of clients that come over TLS.
+        self.trusts: ssl.SSLContext | None = None
 
     def count(self, name: str, **labels: str) -> int:
         """A counter of the box, over worker and supervisor."""
@@ -185,7 +190,11 @@ class Box:
         client = socket.create_connection(("127.0.0.1", self.port))
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
         client.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=client)
+        reader, writer = await asyncio.open_connection(
+            sock=client,
+            ssl=self.trusts,
+            server_hostname=None if self.trusts is None else "localhost",
+        )
         fields = "".join(f"{line}\r\n" for line in lines)
         writer.write(f"{method} /{key} HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode())
         reply = Reply(reader, writer)
@@ -202,6 +211,16 @@ class Box:
             await reply.leave()
 
 
+def blocks_open() -> int:
+    """Descriptors of blocks in this process, the worker's and the puller's."""
+    found = 0
+    for each in Path("/proc/self/fd").iterdir():
+        # The folder's own is gone by now.
+        with suppress(FileNotFoundError):
+            found += "sluice-block" in os.readlink(each)
+    return found
+
+
 @asynccontextmanager
 async def box(
     folder: Path,
@@ -211,6 +230,7 @@ async def box(
     stall_s: float = 5.0,
     load: Load = NO_LOAD,
     joined: bool = True,
+    tls: TlsFiles | None = None,
 ) -> AsyncIterator[Box]:
     """A box that holds what is in `folder/store`, and pulls what its `titles` know."""
     (folder / "store").mkdir(exist_ok=True)
@@ -240,13 +260,15 @@ async def box(
             loop,
             popularity=popularity.claim(),
             teller=None,
-            context=None,
+            context=None if tls is None else Context(tls),
             door=theirs,
             clock=time.monotonic,
             wall_clock=time.time,
         )
         found = Box(worker, {"serving": serving, "own": own}, listener.getsockname()[1])
         found.pulls = pulls
+        if tls is not None:
+            found.trusts = ssl.create_default_context(cafile=str(tls.certificate))
         if joined:
             pulls.catalog.joined(found.titles)
         stop = asyncio.Event()
@@ -262,3 +284,4 @@ async def box(
                 pulling.cancel()
                 await asyncio.wait([pulling])
                 ours.close()
+                assert not blocks_open(), "blocks are left open"

@@ -8,6 +8,7 @@ import pytest
 from appliance.deadline import until
 from appliance.pull.box import KEY, MIB, Box, Origin, body_of, box
 from appliance.serving.serve_process import put_object
+from appliance.serving.test_tls import make_certificate
 
 from sluice_appliance.fill.pressure import Load
 from sluice_appliance.pull.verifying import WHOLE_BYTES_MAX
@@ -277,6 +278,38 @@ def test_what_another_box_asks_for_is_not_asked_of_a_third(tmp_path: Path) -> No
         assert origin.loops == ["box-1"]
 
     told(tmp_path, story)
+
+
+def test_while_a_long_response_lasts_it_is_looked_up_again_and_sources_may_move(
+    tmp_path: Path,
+) -> None:
+    body = body_of(20 * MIB)
+
+    async def run() -> None:
+        first, second = Origin({KEY: body}), Origin({KEY: body})
+        async with first.serving(), second.serving(), box(tmp_path) as served:
+            served.titles.publish(KEY, body, first)
+            reply = await served.get(KEY)
+            assert await reply.some(MIB) == body[:MIB]
+            served.titles.publish(KEY, body, second)
+            # As if it was said long ago.
+            catalog = served.pulls.catalog
+            catalog._known[KEY] = -1e9, catalog._known[KEY][1]
+            assert await reply.some(19 * MIB) == body[MIB:]
+            assert served.titles.asked == [KEY, KEY]
+            assert second.asked
+
+    asyncio.run(run())
+
+
+def test_over_tls_it_comes_the_same(tmp_path: Path) -> None:
+    async def story(served: Box, origin: Origin) -> None:
+        assert await (await served.get(KEY)).body() == BODY
+        again = await served.get(KEY, MIB - 5, 3 * MIB)
+        assert await again.body() == BODY[MIB - 5 : 3 * MIB + 1]
+        assert len(origin.asked) == 1
+
+    told(tmp_path, story, tls=make_certificate(tmp_path))
 
 
 def test_what_the_store_holds_asks_nobody(tmp_path: Path) -> None:
