@@ -4,11 +4,14 @@ It remembers how many copies there were, here and in the database, so that small
 nothing, over a restart of ours either.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sluice.content.v1 import content_pb2
 from sluice.fill.v1 import fill_pb2
 from sluice_control_plane.database import Database
 from sluice_control_plane.demand.ledger import DemandLedger
@@ -16,10 +19,23 @@ from sluice_control_plane.fill.expected import expected_bytes_per_s, sizes_of
 from sluice_control_plane.fill.manifests import Catalog, Told, fill_manifests, place, sites_of
 from sluice_control_plane.fill.policy import priority_of
 from sluice_control_plane.metrics import Metrics
-from sluice_control_plane.placement.placement import Copies
+from sluice_control_plane.placement.placement import Copies, Site
 from sluice_control_plane.placement.replicas import copies_by_bucket
 from sluice_control_plane.schema import bucket_copies
 from sluice_control_plane.truth import Truth
+
+# The ids of the titles that each enrolled appliance should hold.
+Placed = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What was placed, and what it stands on."""
+
+    sites: Sequence[Site] = ()
+    catalog: Mapping[str, content_pb2.Title] = field(default_factory=dict)
+    more: Copies = field(default_factory=dict)
+    placed: Placed = field(default_factory=dict)
 
 
 class Placing:
@@ -44,6 +60,7 @@ class Placing:
         self._new_release_s = new_release_s
         self._clock = clock
         self._more: Copies = {}
+        self._standing = _Standing()
 
     async def restore(self) -> None:
         """Takes up how many copies an earlier run asked for."""
@@ -79,26 +96,53 @@ class Placing:
             self._more = more
             self._metrics.more_copies.set(self._more_than_everywhere())
 
-    def place(self, truth: Truth) -> Mapping[str, tuple[str, ...]]:
-        """The ids of the titles that each enrolled appliance should hold."""
-        return place(truth.catalog.values(), truth.fleet.values(), self._copies_min, self._more)
+    async def place(self, truth: Truth) -> Placed:
+        """The ids of the titles that each enrolled appliance should hold; the very object of the last time
+        where nothing changed that it stands on. For a large fleet it is seconds of work, for a thread."""
+        standing, more = self._standing, self._more
+        sites = sites_of(truth.fleet.values())
+        if (
+            sites != standing.sites
+            or truth.catalog is not standing.catalog
+            or more is not standing.more
+        ):
+            placed = await asyncio.to_thread(
+                place, truth.catalog.values(), truth.fleet.values(), self._copies_min, more
+            )
+            self._standing = _Standing(sites, truth.catalog, more, placed)
+        return self._standing.placed
 
-    def manifests(self, truth: Truth, before: Told) -> Mapping[str, Sequence[fill_pb2.FillTitle]]:
+    async def manifests(
+        self, truth: Truth, before: Told
+    ) -> Mapping[str, Sequence[fill_pb2.FillTitle]]:
         """What each enrolled appliance is to be told; `before` is what it was told."""
-        titles = {title.name: title for title in truth.catalog.values()}
+        placed = await self.place(truth)
         now = self._clock()
+        observed = {
+            site.site_id: self._ledger.bytes_per_s(site.site_id, now)
+            for site in sites_of(truth.fleet.values())
+        }
+        return await asyncio.to_thread(self._manifests, truth, placed, observed, before, now)
+
+    def _manifests(
+        self,
+        truth: Truth,
+        placed: Placed,
+        observed: Mapping[str, Mapping[str, float]],
+        before: Told,
+        now: float,
+    ) -> Mapping[str, Sequence[fill_pb2.FillTitle]]:
+        titles = {title.name: title for title in truth.catalog.values()}
         priorities = {
             name: priority_of(title, new_release_s=self._new_release_s, now=now)
             for name, title in titles.items()
         }
         catalog = Catalog(titles, sizes_of(titles.values()), priorities)
         expected = {
-            site.site_id: expected_bytes_per_s(
-                titles.values(), catalog.sizes, self._ledger.bytes_per_s(site.site_id, now), now
-            )
-            for site in sites_of(truth.fleet.values())
+            site_id: expected_bytes_per_s(titles.values(), catalog.sizes, rates, now)
+            for site_id, rates in observed.items()
         }
-        return fill_manifests(self.place(truth), truth.fleet.values(), catalog, expected, before)
+        return fill_manifests(placed, truth.fleet.values(), catalog, expected, before)
 
     def _more_than_everywhere(self) -> int:
         return sum(copies - self._copies_min for copies in self._more.values())

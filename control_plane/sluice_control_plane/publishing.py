@@ -4,6 +4,7 @@ A thing is published when it says something new: it is kept in the database, sig
 those who watch it, in this order, so that a revision once seen never means two things.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ class Publisher:
         for name, document in kept.items():
             head, _, appliance_id = name.partition("/")
             if head == manifest_of("").rstrip("/"):
-                self._show_manifest(appliance_id, document)
+                await self._show_manifest(appliance_id, document)
 
     def manifest(self, appliance_id: str) -> Published[fill_pb2.SignedManifest]:
         """The board of one appliance that is there."""
@@ -116,22 +117,15 @@ class Publisher:
         for appliance_id, titles in wanted.items():
             before = self._latest_manifests.get(appliance_id)
             policy = policies.get(appliance_id)
-            if before is not None and (list(before.titles), before.policy) == (
-                titles,
-                policy or fill_pb2.FillPolicy(),
-            ):
-                continue
-            manifest = fill_pb2.FillManifest(
-                appliance=f"appliances/{appliance_id}",
-                revision=(before.revision if before else 0) + 1,
-                titles=titles,
-                policy=policy,
+            # One at a time, so that others have their turn: a manifest may have megabytes.
+            document = await asyncio.to_thread(
+                _newer_manifest, appliance_id, before, titles, policy, now
             )
-            manifest.create_time.FromMicroseconds(int(now * 1e6))
-            newer[appliance_id] = Document(manifest.revision, manifest.SerializeToString())
+            if document is not None:
+                newer[appliance_id] = document
         await self._keep({manifest_of(each): document for each, document in newer.items()})
         for appliance_id, document in newer.items():
-            self._show_manifest(appliance_id, document)
+            await self._show_manifest(appliance_id, document)
             self._metrics.manifests_published.inc()
 
     async def publish_map(self, compiled: map_pb2.SteeringMap) -> None:
@@ -166,14 +160,38 @@ class Publisher:
         registry = content_pb2.WatchTitlesResponse.FromString(document.payload)
         self.titles.publish(document.revision, registry)
 
-    def _show_manifest(self, appliance_id: str, document: Document) -> None:
-        latest = fill_pb2.FillManifest.FromString(document.payload)
+    async def _show_manifest(self, appliance_id: str, document: Document) -> None:
+        payload = document.payload
+        latest = await asyncio.to_thread(fill_pb2.FillManifest.FromString, payload)
+        signed = await asyncio.to_thread(self._signer.manifest, payload)
         self._latest_manifests[appliance_id] = latest
-        board = self.manifest(appliance_id)
-        board.publish(document.revision, self._signer.manifest(document.payload))
+        self.manifest(appliance_id).publish(document.revision, signed)
 
     def _count(self, stream: str) -> Callable[[int], None]:
         return self._metrics.watchers.labels(stream).inc
+
+
+def _newer_manifest(
+    appliance_id: str,
+    before: fill_pb2.FillManifest | None,
+    titles: Sequence[fill_pb2.FillTitle],
+    policy: fill_pb2.FillPolicy | None,
+    now: float,
+) -> Document | None:
+    """None where it says nothing new."""
+    if before is not None and (list(before.titles), before.policy) == (
+        titles,
+        policy or fill_pb2.FillPolicy(),
+    ):
+        return None
+    manifest = fill_pb2.FillManifest(
+        appliance=f"appliances/{appliance_id}",
+        revision=(before.revision if before else 0) + 1,
+        titles=titles,
+        policy=policy,
+    )
+    manifest.create_time.FromMicroseconds(int(now * 1e6))
+    return Document(manifest.revision, manifest.SerializeToString())
 
 
 def _without_objects(title: content_pb2.Title) -> content_pb2.Title:

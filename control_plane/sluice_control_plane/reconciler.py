@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from sluice.fill.v1 import fill_pb2
 from sluice_control_plane.content.liveness import becomes_live
 from sluice_control_plane.content.storage import set_live
 from sluice_control_plane.content.titles import is_live, version_name
@@ -20,7 +21,7 @@ from sluice_control_plane.fleet.health import Health
 from sluice_control_plane.fleet.monitor import FleetMonitor
 from sluice_control_plane.fleet.storage import keep_belief
 from sluice_control_plane.metrics import Metrics
-from sluice_control_plane.placing import Placing
+from sluice_control_plane.placing import Placed, Placing
 from sluice_control_plane.publishing import Publisher
 from sluice_control_plane.steering.compiler import SteeringInput, compile_map
 from sluice_control_plane.steering.partition import TooManyBlocks
@@ -34,6 +35,7 @@ log = get_logger(__name__)
 ROUND_EVERY_S = 0.1
 RETRY_AFTER_S = 1.0
 _PLACING = frozenset({Part.FLEET, Part.TITLES, Part.DEMAND})
+_TELLING = frozenset({Part.TITLES, Part.DEMAND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,11 @@ class Reconciler:
         self._placing = placing
         self._clocks = clocks
         self._metrics = metrics
-        # For each title the appliances of each site that should hold it.
+        # Who should hold which titles; for each title the appliances of each site that should; and what the
+        # manifests that were published last stand on, beside titles and demand.
+        self._placed: Placed = {}
         self._wanted_at: Mapping[str, Mapping[str, Sequence[str]]] = {}
+        self._told: tuple[Placed, Mapping[str, fill_pb2.FillPolicy]] | None = None
         self._changed: set[Part] = set(Part)
         # Appliances whose belief is not in the database yet.
         self._beliefs: set[str] = set()
@@ -112,11 +117,13 @@ class Reconciler:
         if await self._make_live():
             async with self._database.read() as connection:
                 self.truth = await read_again(connection, self.truth, {Part.TITLES})
-        await self._publisher.publish_titles(titles_in_order(self.truth))
+            parts = parts | {Part.TITLES}
+        if Part.TITLES in parts:
+            await self._publisher.publish_titles(titles_in_order(self.truth))
         if Part.DEMAND in parts:
             await self._placing.follow_demand(self.truth)
         if parts & _PLACING:
-            await self._publish_manifests()
+            await self._publish_manifests(parts)
         await self._publish_map()
 
     async def _keep_beliefs(self) -> None:
@@ -134,8 +141,10 @@ class Reconciler:
     async def _make_live(self) -> bool:
         """Marks the titles that have enough copies now; says whether there were any."""
         truth = self.truth
-        placed = self._placing.place(truth)
-        self._wanted_at = wanted_at(placed, truth.fleet.values())
+        placed = await self._placing.place(truth)
+        if placed is not self._placed:
+            self._wanted_at = await asyncio.to_thread(wanted_at, placed, truth.fleet.values())
+            self._placed = placed
         up = {each for each in truth.fleet if self._health(each) is Health.UP}
         ready = [
             title_id
@@ -149,14 +158,19 @@ class Reconciler:
             log.info("titles_live", titles=ready)
         return bool(ready)
 
-    async def _publish_manifests(self) -> None:
-        wanted = self._placing.manifests(self.truth, self._publisher.told())
+    async def _publish_manifests(self, parts: set[Part]) -> None:
+        # Boxes that fill report all the time, and their reports alone change nobody's manifest.
+        told = await self._placing.place(self.truth), self.truth.policies
+        if parts.isdisjoint(_TELLING) and told == self._told:
+            return
+        wanted = await self._placing.manifests(self.truth, self._publisher.told())
         policies = {
             appliance_id: policy
             for appliance_id in wanted
             if (policy := self.truth.policies.get(self.truth.fleet[appliance_id].site_id))
         }
         await self._publisher.publish_manifests(wanted, policies, now=self._clocks.wall())
+        self._told = told
 
     async def _publish_map(self) -> None:
         # What the map says of somebody's health is in the database first: a control plane that is killed

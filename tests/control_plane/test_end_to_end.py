@@ -26,6 +26,11 @@ async def _fill(rig: Rig, boxes: dict[str, Box]) -> None:
         await box.report(FILM)
     await eventually(lambda: _film_is_live(rig))
 
+    async def told() -> bool:
+        return all([(await box.manifest()).titles for box in boxes.values()])
+
+    await eventually(told)
+
 
 def test_a_film_goes_live_when_each_site_holds_a_copy_and_is_steered_to_its_own_site(
     tmp_path: Path,

@@ -87,10 +87,10 @@ class Answerer:
         return Answer(found, outcome=outcome, refusal=_sentence(found))
 
     def answer_hot(
-        self, target: bytes, fields: Mapping[bytes, bytes], now: float, tail: bytes
+        self, target: bytes, fields: Mapping[bytes, bytes], now: float, tail: bytes, *, last: bool
     ) -> HotAnswer | None:
-        """To a GET that is to stay connected: bytes that are in memory, of an object that is open; None
-        where there is more to it. `tail` ends the head."""
+        """To a GET: bytes that are in memory, of an object that is open; None where there is more to it.
+        `tail` ends the head, and says that the connection ends where `last` does."""
         if self.draining or b"cdn-loop" in fields:
             return None
         named = target
@@ -111,7 +111,7 @@ class Answerer:
         until = min(now + HOT_S, found.checked_at + FRESH_S)
         head = response.head + tail
         whole = head + found.piece(offset, length) if length <= KEPT_BYTES_MAX else b""
-        return HotAnswer(until, found, response, head, whole, target, fields)
+        return HotAnswer(until, found, response, head, whole, target, fields, last)
 
     def fail(self, error: Exception, now: float) -> Answer:
         """What waiting for a disk came to, where it did not come to bytes."""

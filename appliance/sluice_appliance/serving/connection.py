@@ -4,7 +4,8 @@ What a request for bytes in memory costs: one `recv`; one `send` of head and bod
 of the head with MSG_MORE, then `sendfile`); a share of one `epoll_wait`; and Python between them: 1 us
 where the same bytes asked a moment ago, 5 us where the header block is known, 10 with a range, some 17
 us on the long way (tests/benchmarks/serving/python_cost.py). The socket stands in the poller for both
-directions from first to last: waiting for a client costs no call. A body whose next bytes are not in
+directions from first to last: waiting for a client costs no call. A client that asks once and leaves costs
+an `accept`, an `epoll_ctl` and a `close` beside that, and its answer and its end share a packet. A body whose next bytes are not in
 memory waits for a thread to read them (`cold_reads.py`), and no one else waits with it.
 """
 
@@ -18,6 +19,7 @@ from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.memo import Fields
 from sluice_appliance.serving.outgoing import Outgoing, Progress
 from sluice_appliance.serving.reader import Asked, RequestReader
+from sluice_appliance.serving.request import is_leaving
 from sluice_appliance.serving.slowness import Pace, idle_s
 from sluice_appliance.serving.spoilt import StorageFault
 from sluice_appliance.serving.tcp_path import FIXED, LOOK_EVERY_STALLS
@@ -36,28 +38,10 @@ class Connection:
     read for it through `_woken`."""
 
     __slots__ = (
-        "_asked",
-        "_began_at",
-        "_closed",
-        "_discarded_bytes",
-        "_ending",
-        "_finished",
-        "_from_disk",
-        "_host",
-        "_hung_up",
-        "_idle",
-        "_ordinal",
-        "_out",
-        "_pace",
-        "_readable",
-        "_reader",
-        "_since",
-        "_stalls",
-        "_starved",
-        "_unsent_bytes",
-        "_waiting",
-        "_wire",
-        "client",
+        *("_asked", "_began_at", "_closed", "_discarded_bytes", "_ending", "_finished"),
+        *("_from_disk", "_host", "_hung_up", "_idle", "_ordinal", "_out"),
+        *("_pace", "_readable", "_reader", "_since", "_stalls", "_starved"),
+        *("_unsent_bytes", "_waiting", "_wire", "client"),
     )
 
     def __init__(self, host: Host, wire: Wire, client: str) -> None:
@@ -188,7 +172,9 @@ class Connection:
             if known is None:
                 self._feed(data)
                 return False
-            answer = host.answerer.answer_hot(*known, host.now, host.hot_tail)
+            last = is_leaving(known[1])
+            tail = host.hot_tails.close if last else host.hot_tails.stay
+            answer = host.answerer.answer_hot(*known, host.now, tail, last=last)
             if answer is None:
                 self._begin_known(*known)
                 return False
@@ -197,10 +183,17 @@ class Connection:
         if teller is not None and teller.requests.countdown == 1:
             self._begin_known(answer.target, answer.fields)
             return False
+        if answer.last:
+            self._wire.last = True
         if not self._send_hot(answer):
             return False
         if teller is not None:
             teller.requests.countdown -= 1
+        if answer.last:
+            # RFC 9112, 9.6: who said "close" "MUST NOT send further requests on that connection", so that
+            # nothing can come that would take the answer along.
+            self.close()
+            return True
         # What else has come is read by `_run`, and its answer may have to wait for the client.
         self._idle = not self._readable
         return self._idle
@@ -249,7 +242,7 @@ class Connection:
         row = self._host.row
         row[tally.REQUESTS] += 1
         row[tally.MEMO_HITS] += 1
-        self._begin(Asked(b"GET", target, fields))
+        self._begin(Asked(b"GET", target, fields, last=is_leaving(fields)))
 
     # --- the long way -----------------------------------------------------------------------------
 
@@ -359,6 +352,7 @@ class Connection:
         tails = host.tails[answer.outcome]
         if self._ending and not more:
             tail = tails.close
+            self._wire.last = True
         else:
             tail = tails.keep_alive if self._asked.http_1_0 else tails.stay
         if self._from_disk:

@@ -48,7 +48,7 @@ class Host(Protocol):
     # Connections run out.
     crowded: bool
     tails: Mapping[Outcome, Tails]
-    # The tail of what is in memory, for one who stays.
-    hot_tail: bytes
+    # The tails of what is in memory.
+    hot_tails: Tails
 
     def gone(self, client: Client) -> None: ...

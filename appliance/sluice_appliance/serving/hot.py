@@ -39,6 +39,8 @@ class HotAnswer(NamedTuple):
     # What was asked.
     target: bytes
     fields: Mapping[bytes, bytes]
+    # The connection ends with it.
+    last: bool
 
 
 class Hot:

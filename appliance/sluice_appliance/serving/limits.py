@@ -28,6 +28,8 @@ class Limits:
     pace_bytes_per_s: int = 4 * 1024
     pace_s: float = 60.0
     handshake_s: float = 10.0
+    # How long sessions are sealed with the same keys (`ticket_keys.py`).
+    ticket_keys_s: float = 86_400.0
     # From our last byte to the client's close, so that a refusal is not lost to a reset.
     close_s: float = 2.0
     # From being told to stop to breaking off responses.

@@ -84,9 +84,10 @@ def _context(settings: ServingSettings, ticket_keys: int) -> "Context | None":
     if not settings.tls_certificate:
         return None
     # Here, as OpenSSL takes 0.08 s to load: a worker in the clear takes over that much sooner.
-    from sluice_appliance.serving.tls import TICKET_KEYS_BYTES, context_of
+    from sluice_appliance.serving.ticket_keys import TicketKeys
+    from sluice_appliance.serving.tls import context_of
 
-    return context_of(settings, os.pread(ticket_keys, TICKET_KEYS_BYTES, 0))
+    return context_of(settings, TicketKeys(ticket_keys))
 
 
 async def _run(worker: Worker, ready: int) -> None:

@@ -19,7 +19,8 @@ _BLOCK_BYTES_MAX = 2048
 
 _RANGE = b"\r\nRange: "
 _RANGE_VALUE = re.compile(rb"bytes=[0-9]{0,18}-[0-9]{0,18}")
-_VERSION = b" HTTP/1.1\r\n"
+# Of a block, its minor version's digit is the first byte.
+_VERSION = b" HTTP/1."
 # What is another in each request, so that nothing would be found again.
 _PASSING = frozenset(CMCD_FIELDS)
 # The characters of a query (RFC 3986, 3.4). A path is looked up, or read by `request.read_target`.
@@ -40,9 +41,9 @@ class HeadMemo:
         """The target and fields of the one request that `data` is, if its block is known."""
         # The parser reads past further spaces behind a target: they are none of it.
         target_end = data.find(b" ", 4)
-        if data[:5] != b"GET /" or data[target_end : target_end + 11] != _VERSION:
+        if data[:5] != b"GET /" or data[target_end : target_end + 8] != _VERSION:
             return None
-        block = data[target_end + 9 :]
+        block = data[target_end + 8 :]
         fields = self._young.get(block)
         if fields is None:
             fields = self._recall_ranged(block)
@@ -57,10 +58,11 @@ class HeadMemo:
         return target, fields
 
     def learn(self, data: bytes, fields: Fields) -> None:
-        """`data` was one whole request, a GET that `request.frame` found plain; `fields` is what it said."""
+        """`data` was one whole request, a GET that `request.frame` found plain or plainly the last;
+        `fields` is what it said."""
         if data[:5] != b"GET /":
             return
-        block = data[data.find(b"\r\n") :]
+        block = data[data.find(b"\r\n") - 1 :]
         # Nothing behind the head: what stands there would be taken for a part of it.
         if block.find(b"\r\n\r\n") != len(block) - 4:
             return

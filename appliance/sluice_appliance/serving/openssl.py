@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from cffi import FFI
 
 from sluice_appliance.serving.errors import TlsFilesRefused
+from sluice_appliance.serving.ticket_keys import TicketKeys
 
 ffi = FFI()
 ffi.cdef(
@@ -85,8 +86,6 @@ _BIO_GET_KTLS_SEND = 73
 _PEM = 1
 # More than is ever ciphered between two sends.
 RECORDS_BYTES = 128 * 1024
-# A name, a key to seal with and a key to sign with, as OpenSSL has laid them out.
-TICKET_KEYS_BYTES = 80
 _ALPN_OK, _ALPN_NOACK = 0, 3
 
 
@@ -100,10 +99,13 @@ class TlsFiles(NamedTuple):
 class Context:
     """What the connections of a worker have in common."""
 
-    def __init__(self, files: TlsFiles, ticket_keys: bytes = b"", *, kernel: bool = False) -> None:
-        """`ticket_keys`: TICKET_KEYS_BYTES of chance, the same for all workers; empty for keys of its own.
-        `kernel`: let the kernel cipher what it can. Raises TlsFilesRefused."""
+    def __init__(
+        self, files: TlsFiles, ticket_keys: TicketKeys | None = None, *, kernel: bool = False
+    ) -> None:
+        """`ticket_keys`: those of all workers; None for keys of its own. `kernel`: let the kernel cipher
+        what it can. Raises TlsFilesRefused."""
         self.kernel = kernel
+        self._ticket_keys = ticket_keys
         self.handle = ffi.gc(ssl.SSL_CTX_new(ssl.TLS_server_method()), ssl.SSL_CTX_free)
         self.records = Records()
         ctrl = ssl.SSL_CTX_ctrl
@@ -122,12 +124,17 @@ class Context:
         ssl.SSL_CTX_set_options(self.handle, options | (_ENABLE_KTLS if kernel else 0))
         ssl.SSL_CTX_set_default_passwd_cb(self.handle, _PASSWORD_CALLBACK)
         ssl.SSL_CTX_set_alpn_select_cb(self.handle, _ALPN_CALLBACK, ffi.NULL)
-        if ticket_keys:
-            assert len(ticket_keys) == TICKET_KEYS_BYTES, "ticket keys of another length"
-            keys = ffi.from_buffer(bytearray(ticket_keys))
-            taken = ctrl(self.handle, _CTRL_SET_TICKET_KEYS, TICKET_KEYS_BYTES, keys)
-            assert taken == 1, "OpenSSL took no ticket keys"
+        self.renew_ticket_keys()
         self._load(files)
+
+    def renew_ticket_keys(self) -> None:
+        """From now on sessions are sealed, and have to be sealed, with the keys as they are now."""
+        keys = self._ticket_keys.newest() if self._ticket_keys is not None else None
+        if keys is None:
+            return
+        laid_out = ffi.from_buffer(bytearray(keys))
+        taken = ssl.SSL_CTX_ctrl(self.handle, _CTRL_SET_TICKET_KEYS, len(keys), laid_out)
+        assert taken == 1, "OpenSSL took no ticket keys"
 
     def _load(self, files: TlsFiles) -> None:
         for path in files:

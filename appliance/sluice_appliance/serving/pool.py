@@ -20,11 +20,11 @@ from sluice_appliance.serving.ready import READY, RETIRE
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.suspicions import Suspect, hear, pair
 from sluice_appliance.serving.tcp_path import bound_listener
-from sluice_appliance.serving.tls import TICKET_KEYS_BYTES, check_files
+from sluice_appliance.serving.ticket_keys import TicketKeys
+from sluice_appliance.serving.tls import check_files
 from sluice_appliance.store.disks import DiskPlace
 from sluice_runtime.addresses import Address
 from sluice_runtime.counters import SharedCounters
-from sluice_runtime.files import memory_file
 from sluice_runtime.lifecycle import Backoff, Exited, Keeper, ProcessSpec, Started
 from sluice_runtime.logs import get_logger
 
@@ -94,7 +94,7 @@ class ServingPool:
         # Called for each copy of an object that its disk did not give.
         self.suspect: Suspect = lambda path, offset: None
         # Sealed with the same keys, a client's session resumes with whichever worker it meets.
-        self._ticket_keys = memory_file("sluice-ticket-keys", os.urandom(TICKET_KEYS_BYTES))
+        self._ticket_keys = TicketKeys.made()
         self._listeners: list[socket.socket] = []
         self._places: list[_Place] = []
         self._tasks = asyncio.TaskGroup()
@@ -167,6 +167,7 @@ class ServingPool:
                     keeper = self._keeper(number, listener, generation=0)
                     keeping = self._tasks.create_task(keeper.run())
                     self._places.append(_Place(number, listener, keeper, keeping))
+                self._tasks.create_task(self._renew_ticket_keys())
         finally:
             loop.remove_reader(heard)
             heard.close()
@@ -178,12 +179,15 @@ class ServingPool:
 
     def close(self) -> None:
         """Gives the address back, and the keys of sessions up."""
-        if self._ticket_keys >= 0:
-            os.close(self._ticket_keys)
-            self._ticket_keys = -1
+        self._ticket_keys.close()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+
+    async def _renew_ticket_keys(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.limits.ticket_keys_s)
+            self._ticket_keys.renew()
 
     # --- replacing --------------------------------------------------------------------------------
 
@@ -291,7 +295,7 @@ class ServingPool:
             "listener": listener.fileno(),
             "counters": self._counters.descriptor,
             "popularity": self._popularity.descriptor,
-            "ticket-keys": self._ticket_keys,
+            "ticket-keys": self._ticket_keys.descriptor,
             "ready": self._ready_pipe,
             "suspicions": self._suspicions,
         }

@@ -82,8 +82,11 @@ class RequestReader:
             if in_head_earlier:
                 self._later_bytes += len(data)
             self._judge_size()
-        elif len(self._whole) == 1 and not (began_earlier or self.in_message or self.ending):
-            self._memo.learn(data, self._whole[0])
+        elif len(self._whole) == 1 and not (began_earlier or self.in_message):
+            fields = self._whole[0]
+            # Unless there is another reason for which nothing more is read.
+            if self.ending == request.is_leaving(fields):
+                self._memo.learn(data, fields)
 
     @property
     def idle(self) -> bool:
@@ -132,8 +135,13 @@ class RequestReader:
             last = not framing.keep_alive
             self.ending = last
             self.queue.append(Asked(method, target, fields, None, version == "1.0", last))
-            if method == b"GET" and version == "1.1" and framing == request.PLAIN:
+            if method != b"GET" or framing not in (request.PLAIN, request.LAST):
+                return
+            if version == "1.1":
                 self._whole.append(fields)
+            elif last:
+                # RFC 9112, 9.3: as if it had said so.
+                self._whole.append({**fields, b"connection": request.LEAVING})
         else:
             self._refuse(framing, method)
 

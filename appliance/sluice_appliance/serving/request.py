@@ -111,7 +111,9 @@ _SERVED = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 # Fields without which a request has no body, and what the field says that lets HTTP/1.1 live on.
 _BENDING = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 _STAYING = frozenset((None, b"keep-alive", b"Keep-Alive"))
+LEAVING = b"close"
 PLAIN = Framing(keep_alive=True, body_bytes=0)
+LAST = Framing(keep_alive=False, body_bytes=0)
 
 
 # --- may it stand -----------------------------------------------------------------------------------
@@ -126,10 +128,19 @@ def frame(
     if (
         (version == "1.1" and host is not None and _is_host(host))
         and (method in _SERVED and target_bytes <= TARGET_BYTES_MAX)
-        and (_BENDING.isdisjoint(fields) and fields.get(b"connection") in _STAYING)
+        and _BENDING.isdisjoint(fields)
     ):
-        return PLAIN
+        connection = fields.get(b"connection")
+        if connection in _STAYING:
+            return PLAIN
+        if connection == LEAVING:
+            return LAST
     return _frame_carefully(method, version, fields, target_bytes)
+
+
+def is_leaving(fields: Mapping[bytes, bytes]) -> bool:
+    """Of a request that `frame` found plain or the last: whether it was the last."""
+    return fields.get(b"connection") == LEAVING
 
 
 _is_host = lru_cache(_HOSTS_REMEMBERED)(is_host)

@@ -6,6 +6,7 @@ A look is one `getsockopt`, some 2.5 us with the decision; where the bound moves
 import socket
 import struct
 from contextlib import suppress
+from typing import Any
 
 from sluice_appliance.serving.unsent import (
     FLOOR_BYTES,
@@ -30,7 +31,19 @@ _SEND_BUFFER_KEPT = 1
 _INFO = struct.Struct("=148xI8xQ")
 
 
-def look(connection: socket.socket) -> PathInfo:
+def accept(listener: socket.socket, family: int) -> tuple[socket.SocketType, Any]:
+    """A client that waits, non-blocking, and its address. Raises BlockingIOError where nobody does, OSError.
+
+    `socket.accept` asks the listener, through two enumerations, what it is, and makes an object of
+    Python's around the interpreter's own.
+    """
+    fd, address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+    accepted = socket.SocketType(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fd)
+    accepted.setblocking(False)
+    return accepted, address
+
+
+def look(connection: socket.SocketType) -> PathInfo:
     """Raises OSError where it is no longer connected to anything."""
     said = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
     return PathInfo._make(_INFO.unpack(said))
@@ -48,7 +61,7 @@ def bound_listener(listener: socket.socket) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SAME_MACHINE_BYTES)
 
 
-def bound_unsent(connection: socket.socket, bound_bytes: int) -> None:
+def bound_unsent(connection: socket.SocketType, bound_bytes: int) -> None:
     """What may wait unsent; on a listener, for all that it accepts.
 
     The kernel takes no more beyond it, and calls the socket writable when less than half is left.
@@ -56,7 +69,7 @@ def bound_unsent(connection: socket.socket, bound_bytes: int) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, bound_bytes)
 
 
-def follow(connection: socket.socket, bound_bytes: int) -> int:
+def follow(connection: socket.SocketType, bound_bytes: int) -> int:
     """Looks at the path and moves the bound where the path asks for another; returns the bound.
 
     Where the bound is FIXED and the client elsewhere, the kernel sizes the buffer from then on.

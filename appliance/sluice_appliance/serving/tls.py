@@ -16,13 +16,13 @@ from sluice_appliance.serving.events import Poller
 from sluice_appliance.serving.host import Client
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.objects import OpenObject
-from sluice_appliance.serving.openssl import TICKET_KEYS_BYTES, Context, TlsFiles, ffi, ssl
+from sluice_appliance.serving.openssl import Context, TlsFiles, ffi, ssl
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.tcp_path import follow
+from sluice_appliance.serving.ticket_keys import TicketKeys
 from sluice_appliance.serving.wire import RECEIVE_BYTES, send_begun, send_file
 
 __all__ = [
-    "TICKET_KEYS_BYTES",
     "Context",
     "Handshake",
     "TlsWire",
@@ -54,15 +54,17 @@ class TlsWire:
     __slots__ = (
         "_connection",
         "_context",
+        "_ended",
         "_left",
         "_socket",
         "_ticket",
         "fd",
         "in_kernel",
+        "last",
         "tls",
     )
 
-    def __init__(self, accepted: socket.socket, context: Context) -> None:
+    def __init__(self, accepted: socket.SocketType, context: Context) -> None:
         self._socket = accepted
         self._context = context
         self.fd = accepted.fileno()
@@ -71,7 +73,9 @@ class TlsWire:
         self._left = b""
         # Goes with what is sent next: nobody waits for it.
         self._ticket = b""
+        self._ended = False
         self.in_kernel = False
+        self.last = False
         self.tls = ""
 
     @property
@@ -181,7 +185,11 @@ class TlsWire:
 
     def _say_end(self) -> None:
         """RFC 8446, 6.1: "Each party MUST send a "close_notify" alert before closing its write side of the
-        connection". The peer's, which this also asks for, is not waited for."""
+        connection". The peer's, which this also asks for, is not waited for. It leaves with the end of the
+        stream, which follows at once."""
+        if self._ended:
+            return
+        self._ended = self.last = True
         ssl.SSL_shutdown(self._connection)
         openssl.crypto.ERR_clear_error()
         self._send_records()
@@ -217,7 +225,7 @@ class TlsWire:
         sent = 0
         if not self._left:
             with suppress(BlockingIOError):
-                sent = self._socket.send(records)
+                sent = self._socket.send(records, socket.MSG_MORE if self.last else 0)
         if sent < len(records):
             self._left += records[sent:]
 
@@ -235,7 +243,7 @@ _received = ffi.new("char[]", RECEIVE_BYTES)
 _received_view = ffi.buffer(_received)
 
 
-def context_of(settings: ServingSettings, ticket_keys: bytes = b"") -> Context | None:
+def context_of(settings: ServingSettings, ticket_keys: TicketKeys | None = None) -> Context | None:
     """What TLS connections of a worker have in common; None in the clear. Raises TlsFilesRefused."""
     if not settings.tls_certificate:
         return None
@@ -280,7 +288,7 @@ class Handshake:
     __slots__ = ("_began_at", "_closed", "_host", "client", "wire")
 
     def __init__(
-        self, host: HandshakeHost, accepted: socket.socket, context: Context, client: str
+        self, host: HandshakeHost, accepted: socket.SocketType, context: Context, client: str
     ) -> None:
         self.wire = TlsWire(accepted, context)
         self.client = client

@@ -35,6 +35,9 @@ class Wire(Protocol):
     def in_kernel(self) -> bool:
         """Whether the kernel ciphers."""
 
+    # What is sent from now on is the last: `finish` follows it at once, and leaves in the same packet.
+    last: bool
+
     @property
     def unsent(self) -> bool:
         """Whether something that was taken still waits to be sent; `flush` goes on with it."""
@@ -70,15 +73,16 @@ class Wire(Protocol):
 
 
 class PlainWire:
-    __slots__ = ("_socket", "fd", "receive")
+    __slots__ = ("_socket", "fd", "last", "receive")
 
     tls = ""
     in_kernel = False
     unsent = False
 
-    def __init__(self, accepted: socket.socket) -> None:
+    def __init__(self, accepted: socket.SocketType) -> None:
         self._socket = accepted
         self.fd = accepted.fileno()
+        self.last = False
         self.receive = accepted.recv
 
     def flush(self) -> bool:
@@ -89,7 +93,7 @@ class PlainWire:
 
     def send(self, data: bytes, *, more: bool) -> int:
         try:
-            return self._socket.send(data, socket.MSG_MORE if more else 0)
+            return self._socket.send(data, socket.MSG_MORE if more or self.last else 0)
         except BlockingIOError:
             return 0
 
@@ -103,7 +107,8 @@ class PlainWire:
                 if sent < len(head):
                     return sent
                 return sent + send_begun(self.fd, source, offset, length)
-            return self._socket.sendmsg((head, source.piece(offset, length)))
+            together = (head, source.piece(offset, length))
+            return self._socket.sendmsg(together, (), socket.MSG_MORE if self.last else 0)
         except BlockingIOError:
             return 0
         except OSError as error:

@@ -31,6 +31,7 @@ from sluice_appliance.serving.residency import Residency
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.slowness import is_crowded
 from sluice_appliance.serving.spoilt import Tell
+from sluice_appliance.serving.tcp_path import accept
 from sluice_appliance.serving.telling import Teller
 from sluice_appliance.serving.tokens.gate import Gate, Policy
 from sluice_appliance.serving.tokens.key_file import KeyFile
@@ -47,7 +48,7 @@ ACCEPTS_MAX = 64
 # within a few of it where there are more connections than are looked at in one: 1 us each.
 TICK_S = 0.25
 CHECKS_MAX = 2000
-# How often the file of the token keys is looked at.
+# How often the keys of sessions and of tokens are looked at.
 _KEYS_LOOK_S = 1.0
 # Descriptors for what is neither a connection nor an object.
 _SPARE_DESCRIPTORS = 64
@@ -82,7 +83,7 @@ class Worker:
         self.memo = HeadMemo()
         self.poller = Poller(loop, self._failed)
         self.tails: Mapping[Outcome, Tails] = {}
-        self.hot_tail = b""
+        self.hot_tails = Tails(b"", b"", b"")
         self.hot = Hot(row)
         residency = Residency()
         ahead = ReadAhead(row, loop.call_soon_threadsafe, clock, residency=residency)
@@ -109,6 +110,7 @@ class Worker:
         )
         self._loop: Loop = loop
         self._listener = listener
+        self._family = int(listener.family)
         self._context = context
         self._wall_clock = wall_clock
         self._cache_status = {each: cache_status_field(settings.name, each) for each in Outcome}
@@ -179,14 +181,13 @@ class Worker:
     def _accept(self) -> None:
         for _ in range(ACCEPTS_MAX):
             try:
-                accepted, address = self._listener.accept()
+                accepted, address = accept(self._listener, self._family)
             except BlockingIOError:
                 return
             except OSError as error:
                 self._not_accepted(error)
                 return
             self.row[tally.CONNECTIONS] += 1
-            accepted.setblocking(False)
             client: str = address[0]
             if len(self._clients) >= self.limits.connections:
                 self._turn_away(accepted, tally.REFUSED_CONNECTIONS)
@@ -195,7 +196,7 @@ class Worker:
             else:
                 self._clients.add(self._take(accepted, client))
 
-    def _take(self, accepted: socket.socket, client: str) -> Client:
+    def _take(self, accepted: socket.SocketType, client: str) -> Client:
         if self._context is None:
             return Connection(self, PlainWire(accepted), client)
         # Here, and found loaded from the second on: in the clear nobody waits for OpenSSL to load.
@@ -203,7 +204,7 @@ class Worker:
 
         return Handshake(self, accepted, self._context, client)
 
-    def _turn_away(self, accepted: socket.socket, cell: int) -> None:
+    def _turn_away(self, accepted: socket.SocketType, cell: int) -> None:
         self.row[cell] += 1
         self.row[tally.CONNECTIONS_CLOSED] += 1
         if self._context is None:
@@ -272,7 +273,7 @@ class Worker:
             )
             for outcome, status in self._cache_status.items()
         }
-        self.hot_tail = self.tails[Outcome.MEMORY].stay
+        self.hot_tails = self.tails[Outcome.MEMORY]
 
     def _first_keys(self) -> KeySet:
         if self._keys is None or not self._keys.changed():
@@ -284,11 +285,14 @@ class Worker:
             return KeySet()
 
     def _renew_keys(self) -> None:
-        """Takes the keys that the file has now; a file that is none changes nothing."""
-        if self._keys is None or self.now - self._keys_looked_at < _KEYS_LOOK_S:
+        """Takes the keys of sessions, and those of tokens that the file has now; a file that is none
+        changes nothing."""
+        if self.now - self._keys_looked_at < _KEYS_LOOK_S:
             return
         self._keys_looked_at = self.now
-        if not self._keys.changed():
+        if self._context is not None:
+            self._context.renew_ticket_keys()
+        if self._keys is None or not self._keys.changed():
             return
         try:
             self.answerer.gate.renew(self._keys.load())

@@ -58,7 +58,7 @@ def answer(served: ByHand, asked: Asked) -> Answer:
 
 
 def hot(served: ByHand, target: bytes, fields: dict[bytes, bytes]) -> HotAnswer | None:
-    return served.worker.answerer.answer_hot(target, fields, served.clock_s, b"\r\n")
+    return served.worker.answerer.answer_hot(target, fields, served.clock_s, b"\r\n", last=False)
 
 
 @pytest.mark.parametrize(

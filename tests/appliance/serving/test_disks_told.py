@@ -41,7 +41,7 @@ def test_a_disk_that_comes_while_a_box_runs_is_served_from_and_no_request_is_los
     specs[0].path.rename(tmp_path / "pulled")
 
     async def story(store: Store) -> None:
-        async with bounded(tmp_path / "store", Limits(), store.places()) as served:
+        async with bounded(tmp_path / "store", Limits(), disks=store.places()) as served:
             told: list[int] = []
 
             async def tell(disks: tuple[DiskPlace, ...]) -> bool:

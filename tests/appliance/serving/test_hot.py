@@ -7,7 +7,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from appliance.serving.conversation import BIG, MIDDLE, SMALL, Clients, Reading, ask, put_bodies
+from appliance.serving.conversation import (
+    BIG,
+    BODIES,
+    MIDDLE,
+    SMALL,
+    Clients,
+    Reading,
+    ask,
+    put_bodies,
+)
 from appliance.serving.serve_process import put_object
 from appliance.serving.test_tls import make_certificate
 from appliance.serving.worker_by_hand import ByHand, by_hand
@@ -100,6 +109,46 @@ def test_a_request_whose_client_left_is_counted_as_broken_off_on_the_short_way_t
     requests, broken = served.counts(tally.REQUESTS), served.counts(tally.BROKEN_OFF)
     # Either nothing of it was read, or it is a request that was broken off.
     assert (requests, broken) in ((2, 0), (3, 1))
+
+
+@pytest.mark.parametrize("name", [b"small", b"middle", b"big"])
+def test_a_request_that_is_its_connections_last_is_told_so_and_ends_it(
+    clients: Clients, name: bytes
+) -> None:
+    served = clients.served
+    for _ in range(3):
+        with closing(clients.connect()) as client:
+            client.send(ask(name, b"Connection: close"))
+            reading = Reading(client)
+            status, lines, body = reading.answer()
+            assert (status, body) == (200, BODIES[name])
+            assert b"Connection: close" in lines
+            assert reading.ended()
+    # From the second on it was known.
+    assert served.counts(tally.MEMO_HITS) == 2
+    with closing(clients.connect()) as client:
+        client.send(ask(name))
+        _, lines, _ = Reading(client).answer()
+        assert b"Connection: close" not in lines
+        client.send(ask(name))
+        assert Reading(client).answer()[2] == BODIES[name]
+    served.loop.turn()
+    assert served.counts(tally.REQUESTS) == served.counts(tally.RESPONSES_2XX) == 5
+    assert served.counts(tally.BODY_BYTES) == 5 * len(BODIES[name])
+    assert served.counts(tally.BROKEN_OFF) == 0
+    assert served.counts(tally.CONNECTIONS_CLOSED) == served.counts(tally.CONNECTIONS) == 4
+
+
+def test_what_is_asked_behind_a_last_request_is_not_answered(clients: Clients) -> None:
+    last = ask(b"small", b"Connection: close")
+    with closing(clients.connect()) as client:
+        client.send(last)
+        assert Reading(client).answer()[2] == SMALL
+    with closing(clients.connect()) as client:
+        client.send(last + ask(b"middle"))
+        reading = Reading(client)
+        assert reading.answer()[2] == SMALL
+        assert reading.ended()
 
 
 def test_the_sizes_here_are_on_both_sides_of_what_goes_the_short_way() -> None:

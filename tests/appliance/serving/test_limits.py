@@ -5,6 +5,7 @@ The pool itself runs here, with bounds short enough to reach.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -17,10 +18,12 @@ from appliance.serving.serve_process import (
     read_response,
     read_to_end,
 )
+from appliance.serving.test_tls import make_certificate
 
 from sluice_appliance import metrics
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.limits import Limits
+from sluice_appliance.serving.openssl import TlsFiles
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.settings import ServingSettings
@@ -55,10 +58,17 @@ class Bounded:
 
 @asynccontextmanager
 async def bounded(
-    root: Path, limits: Limits, disks: tuple[DiskPlace, ...] = ()
+    root: Path,
+    limits: Limits,
+    files: TlsFiles | None = None,
+    *,
+    disks: tuple[DiskPlace, ...] = (),
 ) -> AsyncIterator[Bounded]:
     counters = metrics.serving_counters(1)
-    settings = ServingSettings(store=str(root), disks=disks, limits=limits)
+    certificate, key = (str(path) for path in files) if files else ("", "")
+    settings = ServingSettings(
+        store=str(root), disks=disks, limits=limits, tls_certificate=certificate, tls_key=key
+    )
     pool = ServingPool(settings, Address("127.0.0.1", 0), 1, counters, Popularity(2))
     pool.bind()
     async with asyncio.TaskGroup() as tasks:
@@ -86,6 +96,30 @@ def test_a_head_that_trickles_is_ended_with_408(root: Path) -> None:
                 trickling.cancel()
                 assert (status, fields["connection"]) == (408, "close")
             await served.counts(tally.TIMEOUT_HEAD, 1)
+
+    asyncio.run(story())
+
+
+def test_session_keys_are_renewed_when_their_time_is_over(root: Path, tmp_path: Path) -> None:
+    files = make_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=str(files.certificate))
+
+    def fetch(
+        served: Bounded, session: ssl.SSLSession | None
+    ) -> tuple[bool, ssl.SSLSession | None]:
+        with closing(
+            context.wrap_socket(served.connect(), server_hostname="localhost", session=session)
+        ) as client:
+            client.sendall(b"HEAD /film/v1/a HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+            return bool(client.session_reused), client.session
+
+    async def story() -> None:
+        async with bounded(root, Limits(ticket_keys_s=0.5), files) as served:
+            _, session = await asyncio.to_thread(fetch, served, None)
+            async with asyncio.timeout(DEADLINE_S):
+                while (await asyncio.to_thread(fetch, served, session))[0]:
+                    await asyncio.sleep(0.1)
 
     asyncio.run(story())
 

@@ -1,6 +1,7 @@
 """The memo says of bytes what the parser would say of them, or nothing."""
 
 from collections.abc import Mapping
+from itertools import permutations
 
 from appliance.serving.worker_by_hand import new_row
 from hypothesis import given, settings
@@ -9,23 +10,31 @@ from hypothesis import strategies as st
 from sluice_appliance.serving.answers import Response
 from sluice_appliance.serving.memo import BLOCKS_MAX, HeadMemo
 from sluice_appliance.serving.reader import RequestReader
-from sluice_appliance.serving.request import TARGET_BYTES_MAX, read_target
+from sluice_appliance.serving.request import TARGET_BYTES_MAX, is_leaving, read_target
 
 PLAIN = b"GET /film/v1/a HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n"
+LAST = PLAIN.replace(b"User-Agent: b", b"Connection: close")
+OLD = PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0")
 RANGED = b"GET /film/v1/a HTTP/1.1\r\nHost: a\r\nRange: bytes=5-9\r\nUser-Agent: b\r\n\r\n"
 
 Read = tuple[bytes, Mapping[bytes, bytes]]
 
 
 def read_anew(data: bytes) -> Read | None:
-    """What one whole GET that lets its connection live says; None for all else."""
+    """What one whole GET says that leaves nothing open; None for all else."""
     reader = RequestReader(new_row(), HeadMemo())
     reader.feed(data)
-    if len(reader.queue) != 1 or reader.in_message or reader.ending:
+    if len(reader.queue) != 1 or reader.in_message:
         return None
     (asked,) = reader.queue
-    plain = asked.refusal is None and not asked.http_1_0 and asked.method == b"GET"
-    return (asked.target, asked.fields) if plain else None
+    fields = asked.fields
+    if asked.http_1_0:
+        fields = {**fields, b"connection": b"close"}
+    if not reader.ending == asked.last == is_leaving(fields):
+        return None
+    if asked.refusal is not None or asked.method != b"GET":
+        return None
+    return asked.target, fields
 
 
 def after(*learned: bytes) -> HeadMemo:
@@ -155,11 +164,29 @@ def test_another_target_and_another_range_are_read_by_the_same_memory() -> None:
     assert after(PLAIN).recall(RANGED) == (b"/film/v1/a", {b"host": b"a", b"range": b"bytes=5-9"})
 
 
-def test_what_ends_its_connection_or_is_followed_by_more_is_not_remembered() -> None:
+def test_what_is_plainly_the_last_of_its_connection_is_remembered_as_that() -> None:
+    known = after(LAST).recall(LAST)
+    assert known is not None
+    assert is_leaving(known[1])
+    for one, other in permutations((PLAIN, LAST, OLD), 2):
+        assert after(one).recall(other) is None
+
+
+def test_http_1_0_is_the_last_of_its_connection_unless_it_says_otherwise() -> None:
+    known = after(OLD).recall(OLD)
+    assert known is not None
+    assert is_leaving(known[1])
+    staying = OLD.replace(b"User-Agent: b", b"Connection: keep-alive")
+    assert after(staying).recall(staying) is None
+
+
+def test_what_leaves_something_open_or_is_followed_by_more_is_not_remembered() -> None:
     for data in (
         PLAIN + PLAIN,
+        LAST + PLAIN,
+        LAST + b"x",
         PLAIN[:-1],
-        PLAIN.replace(b"User-Agent: b", b"Connection: close"),
+        PLAIN.replace(b"User-Agent: b", b"Connection: keep-alive, close"),
         PLAIN.replace(b"User-Agent: b", b"Connection: upgrade\r\nUpgrade: h2c"),
         PLAIN.replace(b"User-Agent: b", b"Content-Length: 1") + b"x",
         PLAIN.replace(b"GET", b"HEAD"),

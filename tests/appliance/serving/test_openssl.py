@@ -12,7 +12,8 @@ from appliance.serving.test_tls import make_certificate
 from appliance.serving.worker_by_hand import ByHand, SecureClient, by_hand
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.openssl import TICKET_KEYS_BYTES, Context, TlsFiles
+from sluice_appliance.serving.openssl import Context, TlsFiles
+from sluice_appliance.serving.ticket_keys import TicketKeys
 
 BODY = bytes(range(256)) * 16
 REQUEST = b"GET /film/v1/a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -113,10 +114,10 @@ def test_sessions_resume_with_the_same_ticket_keys_and_not_with_others(
     tmp_path: Path, files: TlsFiles
 ) -> None:
     put_object(tmp_path / "store", "film/v1/a", BODY)
-    keys = bytes(range(TICKET_KEYS_BYTES))
+    keys, others = TicketKeys.made(), TicketKeys.made()
     client_context = trusting(files)
     session, resumed = None, []
-    for ticket_keys in (keys, keys, bytes(TICKET_KEYS_BYTES)):
+    for ticket_keys in (keys, TicketKeys(keys.descriptor), others):
         with by_hand(tmp_path / "store", context=Context(files, ticket_keys)) as served:
             with closing(served.secure(client_context, session=session)) as client:
                 client.send(REQUEST)
@@ -125,6 +126,29 @@ def test_sessions_resume_with_the_same_ticket_keys_and_not_with_others(
                 session = client.tls.session
             assert served.counts(tally.TLS_RESUMED) == resumed[-1]
     assert resumed == [False, True, False]
+    keys.close()
+    others.close()
+
+
+def test_sessions_that_were_sealed_with_former_keys_begin_anew_and_with_the_new_ones_resume(
+    tmp_path: Path, files: TlsFiles
+) -> None:
+    put_object(tmp_path / "store", "film/v1/a", BODY)
+    keys = TicketKeys.made()
+    client_context = trusting(files)
+    session, resumed = None, []
+    with by_hand(tmp_path / "store", context=Context(files, keys)) as served:
+        for renewed in (False, False, True, False):
+            if renewed:
+                keys.renew()
+                served.pass_time(1)
+            with closing(served.secure(client_context, session=session)) as client:
+                client.send(REQUEST)
+                assert body_of(client) == BODY
+                resumed.append(client.tls.session_reused)
+                session = client.tls.session
+    assert resumed == [False, True, False, True]
+    keys.close()
 
 
 def test_who_offers_only_another_protocol_is_answered_in_http_1_1(

@@ -26,6 +26,7 @@ class ScriptedWire:
 
     tls = ""
     in_kernel = False
+    last = False
     fd = -1
 
     def __init__(self, takes: list[int], *, keeps: bool = False) -> None:

@@ -107,6 +107,7 @@ class ByHand:
         self.clock_s += seconds
         self.wall_clock_s += seconds
         self.worker.now = self.clock_s
+        self.worker._renew_keys()
         self.worker._renew_tails()
         self.worker._check_some()
 

@@ -70,6 +70,7 @@ class IdleWire:
     fd = -1
     tls = ""
     in_kernel = False
+    last = False
     unsent = False
 
     def __init__(self, request: bytes) -> None:
@@ -141,7 +142,7 @@ class IdleHost:
         )
         tail = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nCache-Status: a; hit\r\n\r\n"
         self.tails: Mapping[Outcome, Tails] = dict.fromkeys(Outcome, Tails(tail, tail, tail))
-        self.hot_tail = tail
+        self.hot_tails = Tails(tail, tail, tail)
 
     def gone(self, client: Client) -> None: ...
 

@@ -134,6 +134,7 @@ def test_an_appliance_is_given_a_token_for_the_title_it_fetches_from_another(
         async with control_plane(tmp_path, tokens="required", origin_url="http://o/") as rig:
             boxes = await rig.found_fleet()
             await rig.create_title()
+            await rig.known("film")
             await rig.all_up(boxes)
             await boxes["a-1"].report("film/v1")
 
