@@ -19,6 +19,10 @@ _FILL_CONCURRENCY_MAX = 64
 # Slower, a pass would take years; faster is no limit.
 AUDIT_BYTES_PER_S = 20_000_000
 _AUDIT_BYTES_PER_S = (100_000, 100_000_000_000)
+# Less could not hold what a few players wait for; more is more descriptors than a process has.
+_PULL_MEMORY_BYTES = (16 * 1024 * 1024, 4 * 1024 * 1024 * 1024)
+# Of less, a day's writes would not be worth a file.
+_PULL_FLASH_BYTES_MIN = 64 * 1024 * 1024
 _TIERS = ("auto", *(tier.value for tier in Tier))
 # A look-up of what is held nowhere asks each of them.
 _DISKS_MAX = 64
@@ -108,6 +112,16 @@ class ApplianceConfig:
         "A source that sends no byte for so long is left for the next.", default=10.0, unit="s"
     )
 
+    pull_through: bool = setting(
+        "Whether what players ask for and the box does not hold is fetched while they wait.",
+        default=True,
+    )
+    pull_memory_bytes: int = setting(
+        "How much memory holds what was pulled of late.", default=256 * 1024 * 1024, unit="bytes"
+    )
+    pull_flash_bytes: int = setting(
+        "How much flash keeps what is pulled again and again; 0 for none.", default=0, unit="bytes"
+    )
     audit_bytes_per_s: int = setting(
         "How fast the audit reads each disk; 0 for no audit.",
         default=AUDIT_BYTES_PER_S,
@@ -131,6 +145,11 @@ class ApplianceConfig:
             )
         _check_range("fill_concurrency", self.fill_concurrency, 1, _FILL_CONCURRENCY_MAX)
         _check_range("fill_stall_s", self.fill_stall_s, 0.1, 3600.0)
+        _check_range("pull_memory_bytes", self.pull_memory_bytes, *_PULL_MEMORY_BYTES)
+        if self.pull_flash_bytes:
+            _check_range(
+                "pull_flash_bytes", self.pull_flash_bytes, _PULL_FLASH_BYTES_MIN, 2**63 - 1
+            )
         if self.audit_bytes_per_s:
             _check_range("audit_bytes_per_s", self.audit_bytes_per_s, *_AUDIT_BYTES_PER_S)
         _check_advertised("advertise_ipv4", self.advertise_ipv4, 4)

@@ -38,7 +38,24 @@ FILL_POSTPONED = GaugeSpec(
     "sluice_appliance_fill_postponed_titles",
     "Titles that are wanted and wait for a window, a budget, room, or for fill to pay.",
 )
-GAUGES = (STORED_BYTES, WANTED_BYTES, HELD_BYTES, FILL_ROI, FILL_POSTPONED)
+PULL_BLOCKS = GaugeSpec(
+    "sluice_appliance_pull_memory_blocks",
+    "Blocks in memory that were pulled; at the most that `pull_memory_bytes` lets there be, and sources"
+    " asked for the same titles, more memory or flash would help.",
+)
+PULL_REFUSED = GaugeSpec(
+    "sluice_appliance_pull_flash_refused_bytes",
+    "Bytes since the start that were worth writing to flash and that the day's writes had no room for.",
+)
+PULL_FORGOTTEN = GaugeSpec(
+    "sluice_appliance_pull_forgotten_blocks",
+    "Blocks since the start of which it was forgotten how often they were asked for, to make room; far"
+    " more than are kept, judgement suffers.",
+)
+GAUGES = (
+    *(STORED_BYTES, WANTED_BYTES, HELD_BYTES, FILL_ROI, FILL_POSTPONED),
+    *(PULL_BLOCKS, PULL_REFUSED, PULL_FORGOTTEN),
+)
 
 # Each with the labels `disk` and `tier`.
 DISK_IN_STATE = GaugeSpec(

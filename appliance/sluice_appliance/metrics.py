@@ -4,6 +4,7 @@ The serving workers' counters stand in the order of `serving/tally.py`. Workers 
 start: it has no room for prometheus_client, which costs a tenth of their start (`gauges.py` has).
 """
 
+from sluice_appliance.pull.metrics import PULLS
 from sluice_appliance.serving import tally
 from sluice_runtime.counters import CounterSpec, HistogramSpec, SharedCounters, Spec
 
@@ -30,6 +31,12 @@ _BODIES = (
     "Responses with a body, by where its first byte was found; `disk` near `memory` means that the"
     " box needs memory or its clients are spread over too many objects."
 )
+_UNSERVED = (
+    "Requests for what the box does not hold that were not served: `absent` no title has it, or nobody"
+    " could say; `unavailable` every source of it failed; `busy` the box has enough to pull."
+)
+# In the order of `serving.tally.PULLS_FAILED`.
+_PULL_REASONS = ("absent", "unavailable", "busy")
 _READ_BYTES = (
     "Bytes of bodies sent, by where they were found; `disk` bounds the box, `memory` does not."
 )
@@ -230,6 +237,21 @@ SERVING: tuple[Spec, ...] = (
         "Reads that waited for a thread of their worker, added up four times a second; growing all the"
         " time, the disks are asked for more than they give, and fill stands aside.",
     ),
+    CounterSpec("sluice_appliance_bodies_total", _BODIES, {"from": "pull"}),
+    CounterSpec("sluice_appliance_read_bytes_total", _READ_BYTES, {"from": "pull"}),
+    CounterSpec(
+        "sluice_appliance_pulled_blocks_total",
+        "Blocks that workers were handed of what the box does not hold; each worker that asks has its own.",
+    ),
+    CounterSpec(
+        "sluice_appliance_pulls_broken_total",
+        "Responses broken off because what was missing of them could not be had any more: look at the"
+        " source faults.",
+    ),
+    *(
+        CounterSpec("sluice_appliance_misses_unserved_total", _UNSERVED, {"reason": reason})
+        for reason in _PULL_REASONS
+    ),
     CounterSpec(
         "sluice_appliance_spoilt_copies_total",
         "Copies of objects that their disk did not give, or that are not what they should be; each is"
@@ -406,8 +428,8 @@ SUPERVISOR: tuple[CounterSpec, ...] = (
 
 
 def supervisor_counters() -> SharedCounters:
-    """What the fill and the agent count, in the one process that does both."""
-    return SharedCounters(SUPERVISOR, rows=1)
+    """What the fill, the agent and the pulls count, in the one process that does all."""
+    return SharedCounters(SUPERVISOR + PULLS, rows=1)
 
 
 def serving_counters(workers: int) -> SharedCounters:

@@ -8,10 +8,11 @@ import asyncio
 import importlib.metadata
 import os
 import random
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sluice_appliance.config import AUDIT_BYTES_PER_S, ApplianceConfig
 from sluice_appliance.fill.bookkeeper import Bookkeeper
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.progress import NOTHING_WANTED
+from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.shaping import RateLimit
 from sluice_appliance.fill.surroundings import ServingLoad, received_bytes
 from sluice_appliance.fill.tally import FillTally
@@ -35,12 +37,18 @@ from sluice_appliance.gauges import (
     FILL_POSTPONED,
     FILL_ROI,
     HELD_BYTES,
+    PULL_BLOCKS,
+    PULL_FORGOTTEN,
+    PULL_REFUSED,
     STORED_BYTES,
     WANTED_BYTES,
     DiskGauges,
     Gauges,
 )
 from sluice_appliance.metrics import serving_counters, supervisor_counters
+from sluice_appliance.pull.links import open_door
+from sluice_appliance.pull.service import PullService, PullSettings, blocks_max
+from sluice_appliance.pull.tally import PullTally
 from sluice_appliance.serving.errors import AddressRefused, TlsFilesRefused
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.orders import look_on, obey
@@ -51,7 +59,7 @@ from sluice_appliance.serving.record_writer import check_records
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.telling import Telling
 from sluice_appliance.serving.tokens.gate import Demand
-from sluice_appliance.store.disks import DiskPlace
+from sluice_appliance.store.disks import DiskPlace, DiskState, Tier
 from sluice_appliance.store.errors import StoreError, StoreInUse
 from sluice_appliance.store.scrubbing import Scrubber
 from sluice_appliance.store.store import Store
@@ -60,6 +68,7 @@ from sluice_appliance.store.tally import AuditTally
 from sluice_appliance.store.threaded import ThreadedStore
 from sluice_appliance.store.watching import watch_disks
 from sluice_runtime.addresses import parse_address
+from sluice_runtime.background import background_threads
 from sluice_runtime.counters import SharedCounters, index_of
 from sluice_runtime.lifecycle import stop_signals
 from sluice_runtime.logs import get_logger
@@ -108,6 +117,10 @@ def own_box(
 async def _own(
     config: ApplianceConfig, store: Store, rng: random.Random, wall_clock: Callable[[], float]
 ) -> None:
+    # Disks and sources are spoken to in threads: all of it can wait for what serving needs of a core.
+    asyncio.get_running_loop().set_default_executor(
+        background_threads("background", cores_left=config.workers)
+    )
     counters = serving_counters(config.workers)
     if config.access_records is not None:
         try:
@@ -115,7 +128,23 @@ async def _own(
         except OSError as error:
             raise CannotStart(f"{error} (setting 'access_records')") from None
     popularity = Popularity(2 * config.workers)
-    pool = _pool(config, store.places(), counters, popularity)
+    with ExitStack() as held:
+        ours, theirs = (held.enter_context(end) for end in open_door())
+        door = theirs.fileno() if config.pull_through else -1
+        pool = _pool(config, store.places(), counters, popularity, door)
+        await _bind_and_run(config, store, pool, counters, popularity, ours, rng, wall_clock)
+
+
+async def _bind_and_run(
+    config: ApplianceConfig,
+    store: Store,
+    pool: ServingPool,
+    counters: SharedCounters,
+    popularity: Popularity,
+    door: socket.socket,
+    rng: random.Random,
+    wall_clock: Callable[[], float],
+) -> None:
     try:
         pool.bind()
     except AddressRefused as error:
@@ -127,7 +156,7 @@ async def _own(
         page = PopularityPage(
             popularity, counters.row(counters.rows - 1), asyncio.get_running_loop().time, demand.add
         )
-        await _run(config, store, pool, counters, page, demand, rng, wall_clock)
+        await _run(config, store, pool, counters, page, demand, door, rng, wall_clock)
     finally:
         pool.close()
     log.info("appliance_stopped", appliance=config.appliance)
@@ -140,6 +169,7 @@ async def _run(
     counters: SharedCounters,
     popularity: PopularityPage,
     demand: TitleDemand,
+    door: socket.socket,
     rng: random.Random,
     wall_clock: Callable[[], float],
 ) -> None:
@@ -155,7 +185,20 @@ async def _run(
         received=received_bytes,
         sent=lambda: counters.total(index_of(counters.specs, _BODY_BYTES)),
     )
-    async with HttpSources.open_session(config.appliance) as session:
+    async with HttpSources.open_session(config.appliance, cores_left=config.workers) as session:
+        reputation = Reputation()
+        pulls = PullService(
+            _pull_settings(config, store),
+            door,
+            reader=HttpSources(session),
+            fill_tally=fill_tally,
+            tally=PullTally(own_counters),
+            reputation=reputation,
+            disks=lambda: [place.root for place in store.places()],
+            took=books.pulled,
+            load=ServingLoad(pool, counters).look,
+            now=asyncio.get_running_loop().time(),
+        )
         agent = Agent(
             _agent_settings(config),
             _standing(config, pool.address.port),
@@ -168,6 +211,8 @@ async def _run(
             books=books,
             load=ServingLoad(pool, counters).look,
             rng=rng,
+            reputation=reputation,
+            catalog=pulls.catalog,
         )
         registry.register(
             Gauges(
@@ -177,6 +222,9 @@ async def _run(
                     HELD_BYTES: lambda: (agent.progress() or NOTHING_WANTED).held_bytes,
                     FILL_ROI: agent.fill_roi,
                     FILL_POSTPONED: agent.postponed_titles,
+                    PULL_BLOCKS: lambda: pulls.puller.blocks_in_memory,
+                    PULL_REFUSED: lambda: pulls.cache.budget.refused_bytes,
+                    PULL_FORGOTTEN: lambda: pulls.cache.worth.forgotten,
                 }
             )
         )
@@ -191,7 +239,14 @@ async def _run(
                 log.info("appliance_started", appliance=config.appliance, listen=config.listen)
                 store.tell()
                 await _until_stopped(
-                    pool, agent, popularity, ThreadedStore(store), scrubber, suspects, stop
+                    pool,
+                    agent,
+                    pulls,
+                    popularity,
+                    ThreadedStore(store),
+                    scrubber,
+                    suspects,
+                    stop,
                 )
 
 
@@ -225,6 +280,7 @@ async def _admin_page(
 async def _until_stopped(
     pool: ServingPool,
     agent: Agent,
+    pulls: PullService,
     popularity: PopularityPage,
     store: ThreadedStore,
     scrubber: Scrubber | None,
@@ -235,6 +291,7 @@ async def _until_stopped(
         watching = group.create_task(watch_disks(store, partial(look_on, pool)))
         rechecking = group.create_task(suspects.run())
         scrubbing = group.create_task(scrubber.run()) if scrubber else None
+        pulling = group.create_task(pulls.run())
         serving = group.create_task(pool.run())
         joining = group.create_task(agent.run())
         obeying = group.create_task(obey(pool))
@@ -248,6 +305,9 @@ async def _until_stopped(
         joining.cancel()
         obeying.cancel()
         serving.cancel()
+        # Responses that were begun have their time to end, pulled ones too.
+        await asyncio.wait([serving])
+        pulling.cancel()
 
 
 def _audit_threads(config: ApplianceConfig) -> int:
@@ -345,11 +405,24 @@ def _agent_settings(config: ApplianceConfig) -> AgentSettings:
     )
 
 
+def _pull_settings(config: ApplianceConfig, store: Store) -> PullSettings:
+    disks = [disk for disk in store.disks() if disk.state is DiskState.IN_USE]
+    flash = [disk for disk in disks if disk.tier is Tier.SSD]
+    return PullSettings(
+        memory_bytes=config.pull_memory_bytes,
+        # Without flash in use nothing is kept on it.
+        flash_bytes=config.pull_flash_bytes if flash else 0,
+        stall_s=config.fill_stall_s,
+        flash=Path(flash[0].name) if flash else config.store,
+    )
+
+
 def _pool(
     config: ApplianceConfig,
     disks: tuple[DiskPlace, ...],
     counters: SharedCounters,
     popularity: Popularity,
+    door: int,
 ) -> ServingPool:
     settings = ServingSettings(
         store=str(config.store.absolute()),
@@ -366,8 +439,10 @@ def _pool(
         tls_key=_absolute(config.tls_key),
         tokens=Demand(config.tokens),
         token_keys=_absolute(config.store / _KEYS_FILE),
+        pulled_blocks=blocks_max(config.pull_memory_bytes) if door >= 0 else 0,
     )
-    return ServingPool(settings, parse_address(config.listen), config.workers, counters, popularity)
+    listen = parse_address(config.listen)
+    return ServingPool(settings, listen, config.workers, counters, popularity, door=door)
 
 
 def _absolute(path: Path | None) -> str:

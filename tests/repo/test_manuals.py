@@ -52,10 +52,12 @@ def settings(folder: str) -> list[str]:
 
 
 def counters(folder: str) -> list[str]:
-    """Names of the metrics declared in the program's metrics.py."""
+    """Names of the metrics declared in the metrics.py of the program and of its folders."""
+    package = ROOT / folder / PROGRAMS[folder]
     calls = [
         node
-        for node in ast.walk(module(folder, "metrics.py"))
+        for path in sorted(package.rglob("metrics.py"))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).rpartition(".")[2] in METRIC_KINDS
         and (node.args or node.keywords)

@@ -9,6 +9,7 @@ back on the twentieth. Exit code 0 means that every law held and planning took a
 """
 
 import argparse
+import gc
 import json
 import random
 import statistics
@@ -132,9 +133,14 @@ def simulate(*, boxes: int, days: int, objects: int, seed: int) -> Result:
             fleet.leave()
         if day == _RETURNS_ON:
             fleet.come_back()
-        for name, wanted in fleet.wanted(catalog.wanted()).items():
+        wanted_by_box = fleet.wanted(catalog.wanted())
+        # A plan is made beside the objects of its own box. So it is here for the garbage collector, which
+        # would look through those of the whole fleet for what one plan drops.
+        gc.freeze()
+        for name, wanted in wanted_by_box.items():
             _night(fleet.boxes[name], wanted, MONTH_BEGAN_AT + day * _DAY_S, result)
         catalog.next_day()
+    gc.unfreeze()
     for box in fleet.boxes.values():
         box.check_bill()
     return result

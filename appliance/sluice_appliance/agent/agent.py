@@ -30,9 +30,11 @@ from sluice_appliance.fill.intake import ReadsSources
 from sluice_appliance.fill.pressure import Load
 from sluice_appliance.fill.progress import FillProgress
 from sluice_appliance.fill.reporter import FillReporter
+from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.service import BoxReport, FillService
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.fill.worker import FillSettings, FillStore, FillWorker
+from sluice_appliance.pull.catalog import Catalog, FillCatalog
 from sluice_runtime.logs import get_logger
 from sluice_runtime.rpc import TlsFiles, open_channel
 
@@ -70,7 +72,11 @@ class Agent:
         books: Bookkeeper,
         load: Callable[[], Load],
         rng: random.Random,
+        reputation: Reputation | None = None,
+        catalog: Catalog | None = None,
     ) -> None:
+        """`reputation`: of sources, where others read from them too. `catalog` is joined to the control
+        plane as soon as the box is."""
         self._settings = settings
         self._standing = standing
         self._store = store
@@ -82,6 +88,8 @@ class Agent:
         self._books = books
         self._load = load
         self._rng = rng
+        self._reputation = reputation
+        self._catalog = catalog
         self._worker: FillWorker | None = None
         self._heart: HeartbeatReporter | None = None
 
@@ -149,7 +157,10 @@ class Agent:
             rng=self._rng,
             on_progress=reporter.changed,
             load=self._load,
+            reputation=self._reputation,
         )
+        if self._catalog is not None:
+            self._catalog.joined(FillCatalog(channel, appliance=self._standing.appliance))
         self._heart = heart = HeartbeatReporter(
             ApplianceService(channel, self._standing),
             vitals=lambda: self._vitals(worker.stored_bytes() or 0),

@@ -1,10 +1,12 @@
 """Keeps the accounts of the fill: in memory as bytes come, in a file of the store's folder now and then.
 
-A file that is damaged is one that is not there: the accounts begin anew, with a counter and a line of log.
+A file that is damaged is put aside and is one that is not there: the accounts begin anew, with a counter and a
+line of log.
 What came since the file was last written is forgotten by a crash, some seconds of fill.
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
@@ -21,6 +23,8 @@ from sluice_runtime.logs import get_logger
 log = get_logger(__name__)
 
 SAVE_S = 10.0
+# The last one that was damaged.
+DAMAGED_SUFFIX = ".damaged"
 
 
 class Bookkeeper:
@@ -70,7 +74,12 @@ class Bookkeeper:
             return
         except (OSError, AccountsDamaged) as error:
             self._tally.accounts_lost()
-            log.error("fill_accounts_lost", path=str(self._path), reason=str(error))
+            log.error(
+                "fill_accounts_lost",
+                path=str(self._path),
+                reason=str(error),
+                put_aside=str(self._put_aside()),
+            )
             return
         self._steady_ahead_s = steady - _loop_time()
 
@@ -124,6 +133,10 @@ class Bookkeeper:
         if flash:
             self.wrote_flash(size_bytes)
 
+    def pulled(self, size_bytes: int) -> None:
+        """So many bytes came because a player waited for them: no window's, but fetched all the same."""
+        self._came += size_bytes
+
     def wrote_flash(self, size_bytes: int) -> None:
         self.accounts.wrote_flash(size_bytes, self._steady())
 
@@ -140,6 +153,16 @@ class Bookkeeper:
         )
         self._received_before, self._sent_before = received, sent
         self._came = self._waited = 0
+
+    def _put_aside(self) -> Path | None:
+        """Where it may be looked at; None where the disk does not let it be moved."""
+        assert self._path is not None
+        aside = self._path.with_suffix(DAMAGED_SUFFIX)
+        try:
+            os.replace(self._path, aside)
+        except OSError:
+            return None
+        return aside
 
     async def save_now_and_then(self) -> None:
         if _loop_time() - self._saved_at >= SAVE_S:

@@ -84,6 +84,32 @@ def judge(status: int, headers: Mapping[str, str], asked: Asked) -> Answer:
     return Answer(asked.start - first, last + 1 > asked.end, False, etag)
 
 
+class Cut:
+    """What of a body was asked for, as it comes."""
+
+    def __init__(self, asked: Asked, answer: Answer) -> None:
+        self._asked = asked
+        self._goes_on = answer.goes_on
+        # Where the next byte of the body stands in the object.
+        self.at = asked.start - answer.skip_bytes
+
+    @property
+    def is_over(self) -> bool:
+        """All that was asked for has come, and the rest is not wanted. Where there should be none, it is
+        looked for: a source that sends more is wrong."""
+        return self._goes_on and self.at >= self._asked.end
+
+    def keep(self, data: bytes) -> bytes:
+        """Raises SourceFailed."""
+        asked, at = self._asked, self.at
+        self.at = at + len(data)
+        if self.at > asked.end and not self._goes_on:
+            raise SourceFailed(FaultKind.OVERLONG, f"more than the bytes up to {asked.end}")
+        if at >= asked.start and self.at <= asked.end:
+            return data
+        return data[max(0, asked.start - at) : max(0, asked.end - at)]
+
+
 def _check_size(said: int | None, expected: int) -> None:
     if said is None or said == expected:
         return

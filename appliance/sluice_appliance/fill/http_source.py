@@ -1,10 +1,15 @@
-"""Reads a range of an object from a source over HTTP."""
+"""Reads a range of an object from a source over HTTP: plain by our own client, encrypted by aiohttp's."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
 
 import aiohttp
 
-from sluice_appliance.fill.http_answer import Answer, Asked, headers_for, judge
+from sluice_appliance.fill.connection import EndedEarly
+from sluice_appliance.fill.http_answer import Answer, Asked, Cut, headers_for, judge
+from sluice_appliance.fill.plain_http import PlainHttp, plain_target
+from sluice_appliance.fill.response_head import HeadMalformed
 from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed
 from sluice_appliance.store.layout import ObjectHeader
 
@@ -12,28 +17,45 @@ from sluice_appliance.store.layout import ObjectHeader
 _READ_BYTES = 1024 * 1024
 
 
+class HttpSession:
+    """The connections to all sources; made by `HttpSources.open_session`."""
+
+    def __init__(self, plain: PlainHttp, encrypted: aiohttp.ClientSession) -> None:
+        self.plain = plain
+        self.encrypted = encrypted
+
+
 class HttpSources:
     """Reads from any source by plain GET, with a Range where not all is asked for."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: HttpSession) -> None:
         self._session = session
 
     @staticmethod
-    def open_session(appliance: str | None = None) -> aiohttp.ClientSession:
+    @asynccontextmanager
+    async def open_session(
+        appliance: str | None = None, *, cores_left: int = 0
+    ) -> AsyncIterator[HttpSession]:
         """No time limit of its own (the fetcher has the stall limit), nothing decoded on the way. Each
-        request names the box that asks, so that one that comes back to it is known (RFC 8586)."""
+        request names the box that asks, so that one that comes back to it is known (RFC 8586). So many
+        cores are left to those who serve."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "sluice-appliance"}
         if appliance is not None:
             headers["CDN-Loop"] = appliance
-        return aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=None),
-            # How many are asked at a time is the fetcher's to bound.
-            connector=aiohttp.TCPConnector(limit=0),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=_READ_BYTES,
-            headers=headers,
-        )
+        plain = PlainHttp(headers, cores_left=cores_left)
+        try:
+            async with aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=None),
+                # How many are asked at a time is the fetcher's to bound.
+                connector=aiohttp.TCPConnector(limit=0),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=_READ_BYTES,
+                headers=headers,
+            ) as encrypted:
+                yield HttpSession(plain, encrypted)
+        finally:
+            plain.close()
 
     async def read(
         self,
@@ -48,34 +70,52 @@ class HttpSources:
         """Bytes `start` up to before `end`, by default all, as they come; fewer where the source ends
         before. `etag`: what it must still be. Raises SourceFailed."""
         asked = Asked(start, wanted.size_bytes if end is None else end, wanted.size_bytes, etag)
+        fault = FaultKind.UNAVAILABLE
         try:
-            async with self._session.get(
-                source.base_url + wanted.key, headers=headers_for(asked), allow_redirects=False
-            ) as response:
+            async with self._get(source.base_url + wanted.key, headers_for(asked)) as response:
                 answer = judge(response.status, response.headers, asked)
+                fault = FaultKind.TRUNCATED
                 if on_answer is not None:
                     on_answer(answer)
-                async for piece in _body(response, asked, answer):
-                    yield piece
-        except aiohttp.ClientPayloadError as error:
-            raise SourceFailed(FaultKind.TRUNCATED, str(error)) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SourceFailed(FaultKind.UNAVAILABLE, str(error) or type(error).__name__) from None
+                cut = Cut(asked, answer)
+                while not cut.is_over and (data := await response.more(cut.at)):
+                    if kept := cut.keep(data):
+                        yield kept
+        except (aiohttp.ClientError, EndedEarly, HeadMalformed, OSError, ValueError) as error:
+            raise SourceFailed(fault, str(error) or type(error).__name__) from None
+
+    def _get(
+        self, url: str, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager["_Response"]:
+        target = plain_target(url)
+        if target is not None:
+            return self._session.plain.get(target, headers)
+        return _get_encrypted(self._session.encrypted, url, headers)
 
 
-async def _body(
-    response: aiohttp.ClientResponse, asked: Asked, answer: Answer
-) -> AsyncIterator[bytes]:
-    skip, left = answer.skip_bytes, asked.end - asked.start
-    async for data in response.content.iter_any():
-        kept = data[skip:] if skip else data
-        skip = max(0, skip - len(data))
-        if len(kept) > left:
-            if not answer.goes_on:
-                raise SourceFailed(FaultKind.OVERLONG, f"more than the bytes up to {asked.end}")
-            kept = kept[:left]
-        left -= len(kept)
-        if kept:
-            yield kept
-        if left == 0 and answer.goes_on:
-            return
+class _Response(Protocol):
+    """Either client's. `more` gives nothing at the body's end; `at`: where what comes next stands."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    async def more(self, at: int) -> bytes: ...
+
+
+@asynccontextmanager
+async def _get_encrypted(
+    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]
+) -> AsyncIterator["_EncryptedResponse"]:
+    async with session.get(url, headers=headers, allow_redirects=False) as response:
+        yield _EncryptedResponse(response)
+
+
+class _EncryptedResponse:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._content = response.content
+
+    async def more(self, at: int) -> bytes:
+        return await self._content.readany()

@@ -22,7 +22,7 @@ from sluice_appliance.fill.policy import Priority
 from sluice_appliance.fill.room import Room
 from sluice_appliance.fill.shelves import Shelf, Tier
 from sluice_appliance.fill.survey import Eviction, Standing, survey
-from sluice_appliance.fill.tiers import take
+from sluice_appliance.fill.tiers import Taken, take
 from sluice_appliance.store.layout import ObjectHeader
 
 
@@ -79,13 +79,14 @@ def plan_fill(
     taken = take(standings, shelves)
     room = Room(shelves, standings, taken, former)
     room.shed_excess()
-    demote = _moves(reversed(taken.titles), room, Tier.HDD, inf)
+    astray = _astray(taken, shelves)
+    demote = _moves(reversed(astray), room, Tier.HDD, inf)
     orders = _Orders(room, may)
-    for standing, shelf in taken.titles:
-        if standing.missing:
-            orders.add(standing, shelf)
-    promote = _moves(taken.titles, room, Tier.SSD, orders.flash_bytes)
-    missing = [one for standing, _ in taken.titles for one in standing.missing]
+    incomplete = [each for each in taken.titles if each[0].missing]
+    for standing, shelf in incomplete:
+        orders.add(standing, shelf)
+    promote = _moves(astray, room, Tier.SSD, orders.flash_bytes)
+    missing = [one for standing, _ in incomplete for one in standing.missing]
     return FillPlan(
         evict=tuple(sorted(evict + room.evicted, key=lambda one: (one.key, one.tier.value))),
         demote=demote,
@@ -220,16 +221,21 @@ class _Orders:
         return Wait.FLASH if is_flash and self.flash_bytes < 1 else Wait.BUDGET
 
 
+def _astray(taken: Taken, shelves: Sequence[Shelf]) -> Sequence[tuple[Standing, int]]:
+    """Titles that have some of them on another shelf than theirs."""
+    if len(shelves) == 1:
+        return ()
+    return [each for each in taken.titles if each[0].on_bytes[1 - each[1]]]
+
+
 def _moves(
     titles: Iterable[tuple[Standing, int]], room: Room, target: Tier, write_bytes: float
 ) -> tuple[Move, ...]:
     """To one tier, in the order of `titles`, as much of it as there is room for and may be written."""
     moves: list[Move] = []
-    if len(room.shelves) == 1:
-        return ()
     for standing, shelf in titles:
         other = 1 - shelf
-        if room.shelves[shelf].tier is not target or not standing.on_bytes[other]:
+        if room.shelves[shelf].tier is not target:
             continue
         for header in standing.on[other]:
             if header.size_bytes > write_bytes or header in room.shed:

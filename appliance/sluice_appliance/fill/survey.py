@@ -4,7 +4,7 @@ Cost: for 10,000 objects in 1,000 titles 1.6 ms, and 4.4 ms where the headers th
 wanted ones and not the same (`tests/simulation/costs.py`, beside other load).
 """
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,14 +34,10 @@ class Standing:
     missing_bytes: int
     # What it takes of the shelves when it is whole: all but what disks that take nothing serve.
     movable_bytes: int
+    # The shelf with most of it; None where none has any.
+    home: int | None
     # Some of what is missing has come in part.
     is_begun: bool = False
-
-    @property
-    def home(self) -> int | None:
-        """The shelf with most of it; None where none has any."""
-        most = max(self.on_bytes)
-        return self.on_bytes.index(most) if most else None
 
 
 class Survey(NamedTuple):
@@ -60,12 +56,7 @@ class Survey(NamedTuple):
 def survey(titles: Sequence[WantedTitle], shelves: Sequence[Shelf]) -> Survey:
     look = _Look(shelves)
     standings = [look.at(title) for title in titles]
-    unwanted = [
-        shelf.held.keys() - set().union(*keys)
-        if len(shelf.held) != sum(map(len, keys))
-        else frozenset[ObjectKey]()
-        for shelf, keys in zip(shelves, look.wanted, strict=True)
-    ]
+    unwanted = [_others(shelf.held, keys) for shelf, keys in zip(shelves, look.wanted, strict=True)]
     if not any(unwanted):
         return Survey(standings, [()] * len(shelves), [])
     former = _former(standings, unwanted)
@@ -80,8 +71,19 @@ def survey(titles: Sequence[WantedTitle], shelves: Sequence[Shelf]) -> Survey:
     return Survey(standings, headers, leftovers)
 
 
+def _others(
+    held: Mapping[ObjectKey, ObjectHeader], wanted: Sequence[Collection[ObjectKey]]
+) -> set[ObjectKey]:
+    """Keys that are held beside those that are wanted, which are held all."""
+    others: set[ObjectKey] = set()
+    if len(held) != sum(map(len, wanted)):
+        others.update(held)
+        others.difference_update(*wanted)
+    return others
+
+
 def _former(
-    standings: Sequence[Standing], unwanted: Sequence[Set[ObjectKey]]
+    standings: Sequence[Standing], unwanted: Sequence[set[ObjectKey]]
 ) -> list[list[ObjectKey]]:
     """Of the unwanted keys of each shelf those of former versions, unless an earlier shelf has them."""
     coming = {
@@ -113,34 +115,42 @@ class _Look:
         self.wanted: list[list[Collection[ObjectKey]]] = [[] for _ in shelves]
         self._shelves = shelves
         self._gets = [shelf.held.get for shelf in shelves]
+        self._have_none = [shelf.held.keys().isdisjoint for shelf in shelves]
         self._begun = {key for shelf in shelves for key in shelf.partial}
         self._is_some_fixed = any(shelf.fixed for shelf in shelves)
+        # Then what is whole on one has nothing on another.
+        self._is_disjoint = len(shelves) == 1 or shelves[0].held.keys().isdisjoint(shelves[1].held)
         self._nowhere: tuple[Sequence[ObjectHeader], ...] = (_NOTHING,) * count
         self._no_bytes = (0,) * count
 
     def at(self, title: WantedTitle) -> Standing:
         # Most titles are whole on one shelf, or on none: both are seen without a loop of ours.
-        for i, get in enumerate(self._gets):
-            found = tuple(map(get, title.by_key))
-            if any(found):
-                is_whole = found == title.objects
-                return self._whole(title, i) if is_whole else self._partly(title)
+        keys, objects = title.by_key, title.objects
+        if self._is_disjoint and objects:
+            first = objects[0].key
+            for i, get in enumerate(self._gets):
+                if get(first) is not None:
+                    is_whole = tuple(map(get, keys)) == objects
+                    return self._whole(title, i) if is_whole else self._partly(title)
+        for has_none in self._have_none:
+            if not has_none(keys):
+                return self._partly(title)
         if self._is_some_fixed:
             return self._partly(title)
         size_bytes = title.size_bytes
-        is_begun = not self._begun.isdisjoint(title.by_key)
+        is_begun = bool(self._begun) and not self._begun.isdisjoint(keys)
         return Standing(
-            title, self._nowhere, self._no_bytes, title.objects, size_bytes, size_bytes, is_begun
+            title, self._nowhere, self._no_bytes, objects, size_bytes, size_bytes, None, is_begun
         )
 
     def _whole(self, title: WantedTitle, i: int) -> Standing:
         objects, size_bytes = title.objects, title.size_bytes
         self.wanted[i].append(title.by_key)
         if len(self._gets) == 1:
-            return Standing(title, (objects,), (size_bytes,), _NOTHING, 0, size_bytes)
+            return Standing(title, (objects,), (size_bytes,), _NOTHING, 0, size_bytes, i)
         on, on_bytes = list(self._nowhere), list(self._no_bytes)
         on[i], on_bytes[i] = objects, size_bytes
-        return Standing(title, tuple(on), tuple(on_bytes), _NOTHING, 0, size_bytes)
+        return Standing(title, tuple(on), tuple(on_bytes), _NOTHING, 0, size_bytes, i)
 
     def _partly(self, title: WantedTitle) -> Standing:
         left: Sequence[ObjectHeader] = title.objects
@@ -156,8 +166,11 @@ class _Look:
         is_begun = bool(left) and not self._begun.isdisjoint(title.by_key)
         on_bytes = tuple([_bytes(here) for here in on])
         movable_bytes = title.size_bytes - fixed_bytes
+        missing_bytes = movable_bytes - sum(on_bytes)
+        most = max(on_bytes)
+        home = on_bytes.index(most) if most else None
         return Standing(
-            title, tuple(on), on_bytes, left, movable_bytes - sum(on_bytes), movable_bytes, is_begun
+            title, tuple(on), on_bytes, left, missing_bytes, movable_bytes, home, is_begun
         )
 
 
@@ -169,7 +182,11 @@ def _split(
     left: Sequence[ObjectHeader], held: Mapping[ObjectKey, ObjectHeader]
 ) -> tuple[Sequence[ObjectHeader], Sequence[ObjectHeader]]:
     """What of `left` is held as it is wanted, and the rest."""
-    here = [one for one in left if held.get(one.key) == one]
+    here = [
+        one
+        for one in left
+        if (there := held.get(one.key)) is one or (there is not None and there == one)
+    ]
     if not here:
         return _NOTHING, left
     keys = {one.key for one in here}

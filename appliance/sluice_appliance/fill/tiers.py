@@ -16,6 +16,7 @@ from sluice_appliance.fill.shelves import Shelf, Tier
 from sluice_appliance.fill.survey import Standing
 
 STAY = 2.0
+_NORMAL = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,12 @@ def take(standings: Sequence[Standing], shelves: Sequence[Shelf]) -> Taken:
     # None for what has no room.
     places: list[int | None] = []
     for standing in standings:
-        if fits := standing.movable_bytes <= left_bytes:
-            left_bytes -= standing.movable_bytes
-        places.append(0 if fits else None)
+        needs = standing.movable_bytes
+        if needs <= left_bytes:
+            left_bytes -= needs
+            places.append(0)
+        else:
+            places.append(None)
     if len(shelves) > 1:
         _spread(standings, places, shelves)
     placed = list(zip(standings, places, strict=True))
@@ -46,12 +50,14 @@ def take(standings: Sequence[Standing], shelves: Sequence[Shelf]) -> Taken:
 
 
 def _by_priority(standings: Sequence[Standing]) -> Sequence[Standing]:
-    of_priority: dict[Priority, list[Standing]] = {
-        priority: [] for priority in sorted(Priority, reverse=True)
-    }
-    for standing in standings:
-        of_priority[standing.title.priority].append(standing)
-    return [standing for some in of_priority.values() for standing in some]
+    # Few are urgent, and what is normal stands in order already.
+    urgent = [each for each in standings if each.title.priority is not _NORMAL]
+    urgent.sort(key=_priority, reverse=True)
+    return [*urgent, *[each for each in standings if each.title.priority is _NORMAL]]
+
+
+def _priority(standing: Standing) -> Priority:
+    return standing.title.priority
 
 
 def _spread(

@@ -9,15 +9,14 @@ a bound; one that could is looked over again from time to time, so that what was
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
-from typing import Protocol
 
 from sluice_appliance.fill.bookkeeper import Bookkeeper
 from sluice_appliance.fill.crew import Crew, Outcome
-from sluice_appliance.fill.fetch import Begins, Fetcher, ObjectUnfetched
+from sluice_appliance.fill.fetch import Fetcher, ObjectUnfetched
 from sluice_appliance.fill.intake import Intake, ReadsSources
 from sluice_appliance.fill.lookout import Lookout
 from sluice_appliance.fill.manifest import Manifest
@@ -36,29 +35,20 @@ from sluice_appliance.fill.source_book import (
     SourcesNotDue,
     SourcesUnknown,
 )
+from sluice_appliance.fill.spending import Spending
+from sluice_appliance.fill.stock import LOOK_OVER_S, FillStore, Stock
 from sluice_appliance.fill.tally import FillTally
-from sluice_appliance.store.disks import DiskContents, DiskState, DiskStatus, Tier
-from sluice_appliance.store.errors import StoreError
-from sluice_appliance.store.layout import ObjectHeader, ObjectKey
+from sluice_appliance.store.disks import DiskContents, DiskState, Tier
 from sluice_runtime.lifecycle import Backoff
 from sluice_runtime.logs import get_logger
+
+__all__ = ["FillSettings", "FillStore", "FillWorker"]
 
 log = get_logger(__name__)
 
 _RETRY = Backoff(initial_s=1.0, longest_s=30.0)
-_LOOK_OVER_S = 60.0
 # While it fetches: demand, budgets and the link's slots move on.
 _PLAN_ANEW_S = 300.0
-
-
-class FillStore(Begins, Protocol):
-    """The store, as far as a fill needs it. Each method may raise OSError."""
-
-    async def contents(self) -> tuple[DiskContents, ...]: ...
-    def disks(self) -> tuple[DiskStatus, ...]: ...
-    async def move(self, key: ObjectKey, to: Tier) -> bool: ...
-    async def delete(self, key: ObjectKey, tier: Tier | None = None) -> None: ...
-    async def keep_partials_of(self, wanted: Collection[ObjectHeader]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +74,7 @@ class FillWorker:
         rng: random.Random,
         on_progress: Callable[[], None],
         load: Callable[[], Load] | None = None,
+        reputation: Reputation | None = None,
     ) -> None:
         self._store = store
         self._tally = tally
@@ -91,11 +82,19 @@ class FillWorker:
         self._rng = rng
         self._on_progress = on_progress
         self._pace = Pace()
-        intake = Intake(reader, tally, Reputation(), self._pace, stall_s=settings.stall_s)
+        self._stock = Stock(store, tally)
+        reputation = Reputation() if reputation is None else reputation
+        intake = Intake(reader, tally, reputation, self._pace, stall_s=settings.stall_s)
         self._fetcher = Fetcher(store, intake, tally)
         self._sources = SourceBook(lister)
+        self._spending = Spending(
+            books, self._pace, tally, promised_bytes=lambda: self._crew.promised_bytes()
+        )
         self._crew = Crew(
-            self._fetch, self._purse, self._is_urgent, concurrency=settings.concurrency
+            self._fetch,
+            lambda fetch: self._spending.purse(fetch, self._priority(fetch)),
+            self._is_urgent,
+            concurrency=settings.concurrency,
         )
         self._lookout = Lookout(
             books,
@@ -105,15 +104,12 @@ class FillWorker:
             outdated=self._plan_anew,
             is_busy=lambda: not self._crew.is_idle,
             load=load,
-            renew_slot=self._renew_slot,
+            renew_slot=self._spending.renew_slot,
         )
         self._manifest: Manifest | None = None
         self._priorities: Mapping[Name, Priority] = {}
         self._outdated = asyncio.Event()
-        self._held: dict[ObjectKey, ObjectHeader] | None = None
-        self._slot_left_bytes = inf
         self._failures = 0
-        self._flash_bytes = 0
         self.postponed_titles = 0
 
     @property
@@ -124,6 +120,7 @@ class FillWorker:
     def want(self, manifest: Manifest) -> None:
         """From now on this is what the store should hold."""
         self._manifest = manifest
+        self._spending.policy = manifest.policy
         self._priorities = {
             (title.title, title.version): title.priority for title in manifest.titles
         }
@@ -132,25 +129,24 @@ class FillWorker:
         self._plan_anew()
 
     def objects_lost(self) -> None:
-        """Something is held no more: it is planned for at once."""
+        """Something is held no more: it is looked for, and planned for, at once."""
+        self._stock.lost()
         self._plan_anew()
 
     def progress(self) -> FillProgress | None:
         """None until there is a manifest and the store has been looked over."""
-        if self._manifest is None or self._held is None:
+        held = self._stock.held
+        if self._manifest is None or held is None:
             return None
-        return measure(self._manifest, self._held)
+        return measure(self._manifest, held)
 
     def stored_bytes(self) -> int | None:
         """Bytes of all objects held, wanted or not; None until the store has been looked over."""
-        if self._held is None:
-            return None
-        return sum(header.size_bytes for header in self._held.values())
+        return self._stock.stored_bytes
 
     def flash_left_bytes(self) -> float:
         """What may be written to flash now."""
-        may = self._books.may(self.policy, flash_capacity_bytes=self._flash_bytes)
-        return may.flash.left_bytes
+        return self._spending.may().flash.left_bytes
 
     async def run(self) -> None:
         await self._books.open()
@@ -185,11 +181,11 @@ class FillWorker:
     async def _round(self, manifest: Manifest | None) -> float:
         try:
             taken = self._crew.taken()
-            contents = await self._look_over()
+            contents = await self._stock.contents()
             if manifest is None:
-                return _LOOK_OVER_S
+                return LOOK_OVER_S
             plan = self._plan(manifest, contents)
-            await self._let_go(plan, contents)
+            await self._let_go(plan)
             await self._move(plan.demote)
             self._on_progress()
             self._crew.order(plan.fetch, taken)
@@ -201,50 +197,31 @@ class FillWorker:
             return self._retry_s()
         return self._wait_s(self._crew.outcome)
 
-    async def _look_over(self) -> tuple[DiskContents, ...]:
-        contents = await self._store.contents()
-        self._held = {key: header for disk in contents for key, header in disk.held.items()}
-        return contents
-
     def _plan(self, manifest: Manifest, contents: Sequence[DiskContents]) -> FillPlan:
         sizes = [wanted.size_bytes for title in manifest.titles for wanted in title.objects]
         shelves = shelve(map(content_of, contents), largest_bytes=max(sizes, default=0))
-        self._flash_bytes = sum(
+        self._spending.flash_capacity_bytes = sum(
             disk.status.capacity_bytes
             for disk in contents
             if disk.status.tier is Tier.SSD and disk.status.state is DiskState.IN_USE
         )
-        may = self._books.may(manifest.policy, flash_capacity_bytes=self._flash_bytes)
-        plan = plan_fill(manifest.titles, shelves, may) if shelves else _NOTHING
+        plan = plan_fill(manifest.titles, shelves, self._spending.may()) if shelves else _NOTHING
         self._sources.want({(fetch.title, fetch.version) for fetch in plan.fetch})
-        self._renew_slot()
+        self._spending.renew_slot()
         self.postponed_titles = len(plan.postponed)
         _tell(manifest, plan)
         return plan
 
-    async def _let_go(self, plan: FillPlan, contents: Sequence[DiskContents]) -> None:
+    async def _let_go(self, plan: FillPlan) -> None:
         await self._crew.keep_only(plan.fetch)
-        await self._store.keep_partials_of(frozenset(plan.awaited))
-        for eviction in plan.evict:
-            await self._store.delete(eviction.key, eviction.tier)
-            self._tally.object_evicted()
-            log.info("object_evicted", key=eviction.key, tier=eviction.tier.value)
-            others = [disk for disk in contents if disk.status.tier is not eviction.tier]
-            if self._held is not None and not any(eviction.key in disk.held for disk in others):
-                self._held.pop(eviction.key, None)
+        await self._stock.keep_partials_of(frozenset(plan.awaited))
+        await self._stock.let_go(plan.evict)
 
     async def _move(self, moves: Sequence[Move]) -> None:
         for move in moves:
             await self._pace.turn()
-            try:
-                moved = await self._store.move(move.header.key, move.target)
-            except StoreError as error:
-                log.error("object_unmoved", key=move.header.key, reason=str(error))
-                continue
-            if moved:
-                self._tally.object_moved(move.target)
-                if move.target is Tier.SSD:
-                    self._books.wrote_flash(move.header.size_bytes)
+            if await self._stock.move(move) and move.target is Tier.SSD:
+                self._books.wrote_flash(move.header.size_bytes)
 
     async def _fetched(self) -> bool:
         """Whether all that was ordered was tried, before it is time for another plan."""
@@ -259,7 +236,7 @@ class FillWorker:
         if outcome.failed:
             return self._retry_s()
         self._failures = 0
-        return min(_LOOK_OVER_S, outcome.wait_s)
+        return min(LOOK_OVER_S, outcome.wait_s)
 
     def _retry_s(self) -> float:
         self._failures += 1
@@ -288,8 +265,7 @@ class FillWorker:
             outcome.failed += 1
         else:
             if published:
-                if self._held is not None:
-                    self._held[wanted.key] = wanted
+                self._stock.published(wanted, fetch.tier)
                 log.info("object_published", key=wanted.key, size_bytes=wanted.size_bytes)
                 self._on_progress()
 
@@ -299,34 +275,6 @@ class FillWorker:
     def _is_urgent(self, fetch: Fetch) -> bool:
         return self._priority(fetch) is Priority.EMERGENCY
 
-    def _purse(self, fetch: Fetch) -> Purse:
-        priority = self._priority(fetch)
-        is_flash = fetch.tier is Tier.SSD
-
-        def took(size_bytes: int) -> None:
-            self._books.took(size_bytes, self.policy, priority, flash=is_flash)
-            if priority is not Priority.EMERGENCY:
-                self._slot_left_bytes -= size_bytes
-                self._heed_slot()
-            elif self._slot_left_bytes <= 0:
-                self._tally.over_bill(size_bytes)
-
-        def may_give(size_bytes: float) -> bool:
-            may = self._books.may(self.policy, flash_capacity_bytes=self._flash_bytes)
-            left = may.urgent.left_bytes
-            if priority is not Priority.EMERGENCY:
-                left = min(left, may.normal.left_bytes)
-            if is_flash:
-                left = min(left, may.flash.left_bytes)
-            return left - self._crew.promised_bytes() >= size_bytes
-
-        return Purse(
-            fetch.take_bytes,
-            took,
-            waits=priority is not Priority.EMERGENCY,
-            may_give=may_give,
-        )
-
     # --- what changes by itself -------------------------------------------------------------------
 
     def _plan_anew(self) -> None:
@@ -335,14 +283,6 @@ class FillWorker:
     def _standing(self) -> object:
         states = tuple((disk.name, disk.state) for disk in self._store.disks())
         return self._books.opening(self.policy), self._books.is_stopped(self.policy), states
-
-    def _renew_slot(self) -> None:
-        self._slot_left_bytes = self._books.slot_left(self.policy)
-        self._heed_slot()
-
-    def _heed_slot(self) -> None:
-        """What could wait does, while the link's five minutes have as much as is paid for."""
-        self._pace.hold(self._slot_left_bytes <= 0)
 
     def _disk_failed(self, error: OSError) -> None:
         self._tally.disk_failed()

@@ -9,21 +9,29 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from sluice_appliance.pull.messages import Why
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answers import Response, absent, refuse, unreadable
 from sluice_appliance.serving.cache_status import Outcome
 from sluice_appliance.serving.cold_reads import ColdReads, Pending, Shed
 from sluice_appliance.serving.concurrency import retry_after_s
+from sluice_appliance.serving.conditions import CONDITIONS
 from sluice_appliance.serving.disk_jobs import Wake
 from sluice_appliance.serving.hot import HOT_BYTES_MAX, HOT_S, KEPT_BYTES_MAX, HotAnswer
 from sluice_appliance.serving.loops import refuse_loop
-from sluice_appliance.serving.objects import FRESH_S, Cold, OpenObject, OpenObjects
+from sluice_appliance.serving.objects import FRESH_S, Cold, Missing, OpenObject, OpenObjects
+from sluice_appliance.serving.pulled import PulledObject, PullFailed, PullWait
+from sluice_appliance.serving.pulls import Pulls
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.request import answer_options, respond
 from sluice_appliance.serving.spoilt import Unreadable, is_spoilt
-from sluice_appliance.serving.target import host_of
+from sluice_appliance.serving.target import host_of, read_target
 from sluice_appliance.serving.tokens.claims import Refusal
 from sluice_appliance.serving.tokens.gate import Gate
+from sluice_appliance.serving.windows import WINDOW_BYTES
+
+# What an answer waits for: a disk, or bytes from elsewhere.
+Waits = Pending | PullWait
 
 
 class Answer(NamedTuple):
@@ -48,19 +56,22 @@ class Answerer:
         cdn_id: bytes,
         gate: Gate,
         wall_clock: Callable[[], float],
+        pulls: Pulls | None = None,
     ) -> None:
         self.gate = gate
         # Every answer is to tell its client that it should go.
         self.draining = False
         self._objects = objects
         self._cold_reads = cold_reads
+        # None where what is not held is not pulled.
+        self._pulls = pulls
         self._row = row
         self._cdn_id = cdn_id
         self._wall_clock = wall_clock
         self._turned_away = 0
 
-    def answer(self, asked: Asked, now: float, wake: Wake, *, waited: bool) -> Answer | Pending:
-        """`waited` says that a disk was read for this request before."""
+    def answer(self, asked: Asked, now: float, wake: Wake, *, waited: bool) -> Answer | Waits:
+        """`waited` says that a disk was read for this request before, or bytes came from elsewhere."""
         if asked.refusal is not None:
             return Answer(asked.refusal, refusal=_sentence(asked.refusal))
         target, fields = asked.target, asked.fields
@@ -72,19 +83,36 @@ class Answerer:
                 return Answer(looped, outcome=Outcome.LOOP, refusal=_sentence(looped))
         # A token has an "=" before it, in the path or the query.
         if self.gate.required or b"=" in target:
-            permit = self.gate.judge(
-                target, host_of(target, fields.get(b"host", b"")), self._wall_clock()
-            )
+            permit = self._judge(asked)
             if isinstance(permit, Refusal):
                 return _forbidden(permit)
             target = permit
-        found = self._objects.find(target, now)
+        if self._pulls is not None and (key := self._pulls.missing(target, now)):
+            return self._answer_missing(Missing(key), target, asked, now, wake)
+        ahead_bytes = WINDOW_BYTES if _asks_for_the_beginning(asked) else 0
+        found = self._objects.find(target, now, ahead_bytes)
         if isinstance(found, OpenObject):
             return self._answer_from(found, asked, now, wake, waited)
         if isinstance(found, Cold):
-            return self._begun(self._cold_reads.open(found.path, found.open, found.opened, wake))
+            return self._begun(
+                self._cold_reads.open(
+                    found.path, found.open, found.opened, wake, reads=bool(ahead_bytes)
+                )
+            )
+        if isinstance(found, Missing):
+            return self._answer_missing(found, target, asked, now, wake)
         outcome = Outcome.ABSENT if found.status == 404 else Outcome.REFUSED
         return Answer(found, outcome=outcome, refusal=_sentence(found))
+
+    def go_on(self, error: Exception, asked: Asked, now: float, wake: Wake) -> Answer | Waits:
+        """After a wait that did not come to bytes: where a disk was waited for and does not have it, it
+        may come from elsewhere."""
+        if isinstance(error, FileNotFoundError):
+            target = self._judge(asked)
+            key = None if isinstance(target, Refusal) else read_target(target)
+            if isinstance(key, str) and not isinstance(target, Refusal):
+                return self._answer_missing(Missing(key), target, asked, now, wake)
+        return self.fail(error, now)
 
     def answer_hot(
         self, target: bytes, fields: Mapping[bytes, bytes], now: float, tail: bytes, *, last: bool
@@ -114,10 +142,11 @@ class Answerer:
         return HotAnswer(until, found, response, head, whole, target, fields, last)
 
     def fail(self, error: Exception, now: float) -> Answer:
-        """What waiting for a disk came to, where it did not come to bytes."""
+        """What waiting came to, where it did not come to bytes."""
+        if isinstance(error, PullFailed):
+            return self._fail_pull(error.why)
         if isinstance(error, FileNotFoundError):
-            self._row[tally.ABSENT_OBJECTS] += 1
-            return Answer(absent(), outcome=Outcome.ABSENT)
+            return self._absent()
         if isinstance(error, Unreadable):
             self._objects.tell_of(error, now)
         self._row[tally.REFUSED_STORAGE] += 1
@@ -149,7 +178,7 @@ class Answerer:
         now: float,
         wake: Wake,
         waited: bool,
-    ) -> Answer | Pending:
+    ) -> Answer | Waits:
         response = respond(asked.method, asked.fields, found.facts)
         length = response.length
         if not length or asked.method == b"HEAD":
@@ -175,14 +204,77 @@ class Answerer:
             error = None
         wake(error)
 
-    def _begun(self, begun: Pending | Shed) -> Answer | Pending:
+    # --- what is not held -------------------------------------------------------------------------
+
+    def _answer_missing(
+        self, missing: Missing, target: bytes, asked: Asked, now: float, wake: Wake
+    ) -> Answer | Waits:
+        """An object that no disk here has; it may come from elsewhere. What another box or CDN asks for
+        is not asked of a third: two boxes would send each other round."""
+        pulls = self._pulls
+        if pulls is None or b"cdn-loop" in asked.fields:
+            return self._absent()
+        pulls.note_missing(target, missing.key, now)
+        known = pulls.find(missing.key, now, wake)
+        if isinstance(known, PullWait):
+            return known
+        if isinstance(known, PullFailed):
+            return self._fail_pull(known.why)
+        return self._answer_pulled(pulls, known, target, asked, wake)
+
+    def _answer_pulled(
+        self, pulls: Pulls, known: PulledObject, target: bytes, asked: Asked, wake: Wake
+    ) -> Answer | Waits:
+        assert known.facts is not None, "found before it was known"
+        response = respond(asked.method, asked.fields, known.facts)
+        offset, length = response.offset, response.length
+        if not length or asked.method == b"HEAD":
+            outcome = Outcome.FILL if response.status < 400 else Outcome.REFUSED
+            return Answer(response, None, outcome)
+        body = pulls.body(known, target)
+        if isinstance(body, PullFailed):
+            return self._fail_pull(body.why)
+        if body.reach(offset, offset + length) == offset:
+            return body.want(offset, offset + length, wake, begun=False)
+        return Answer(response, body, Outcome.FILL if body.waited else Outcome.MEMORY)
+
+    def _absent(self) -> Answer:
+        self._row[tally.ABSENT_OBJECTS] += 1
+        return Answer(absent(), outcome=Outcome.ABSENT)
+
+    def _fail_pull(self, why: Why) -> Answer:
+        self._row[tally.PULLS_FAILED[why.value]] += 1
+        if why is Why.ABSENT:
+            return self._absent()
+        busy = why is Why.BUSY
+        sentence = "too much comes from elsewhere" if busy else "no source of it can be read"
+        outcome = Outcome.SHED if busy else Outcome.UNREACHABLE
+        return self._turn_away(sentence, outcome, f"pull_{why.value}")
+
+    def _begun(self, begun: Pending | Shed) -> Answer | Waits:
         if isinstance(begun, Pending):
             return begun
         self._row[begun.value] += 1
+        return self._turn_away("the disks have enough to do", Outcome.SHED, begun.name.lower())
+
+    def _turn_away(self, sentence: str, outcome: Outcome, refusal: str) -> Answer:
         self._turned_away += 1
         fields = b"Retry-After: %d\r\n" % retry_after_s(self._turned_away)
-        response = refuse(503, "the disks have enough to do", fields=fields)
-        return Answer(response, outcome=Outcome.SHED, refusal=begun.name.lower())
+        return Answer(refuse(503, sentence, fields=fields), outcome=outcome, refusal=refusal)
+
+    def _judge(self, asked: Asked) -> bytes | Refusal:
+        """The target without its token, or why it may not come in."""
+        target = asked.target
+        if not self.gate.required and b"=" not in target:
+            return target
+        host = host_of(target, asked.fields.get(b"host", b""))
+        return self.gate.judge(target, host, self._wall_clock())
+
+
+def _asks_for_the_beginning(asked: Asked) -> bool:
+    """Whether its response is sure to begin with the object's first byte."""
+    fields = asked.fields
+    return asked.method == b"GET" and b"range" not in fields and CONDITIONS.isdisjoint(fields)
 
 
 def _forbidden(refusal: Refusal) -> Answer:

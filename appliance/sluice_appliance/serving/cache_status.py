@@ -16,14 +16,23 @@ class Outcome(Enum):
 
     MEMORY = "hit"
     DISK = "hit; detail=disk"
+    # Brought in for this request, or while it waited.
     FILL = "fwd=miss; detail=fill"
-    # No store was asked for these: what is not here is not fetched while a client waits.
+    # No source of it could be read.
+    UNREACHABLE = "fwd=miss; detail=unreachable"
+    # Nobody else was asked for these, or none has it.
     ABSENT = "detail=absent"
     SHED = "detail=shed"
     LOOP = "detail=loop"
     FORBIDDEN = "detail=forbidden"
     STORAGE = "detail=storage"
     REFUSED = "detail=refused"
+
+    @property
+    def waited_for(self) -> bytes:
+        """What a request that waited and ended so waited for."""
+        elsewhere = self in (Outcome.FILL, Outcome.UNREACHABLE)
+        return b"fill" if elsewhere else b"disk"
 
 
 def cache_status_field(name: str, outcome: Outcome) -> bytes:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.concurrency import ConcurrencyLimiter, Kind, Permit
 from sluice_appliance.serving.disk_jobs import Waiting, Wake
+from sluice_appliance.serving.pulled import PulledBody, PullWait
 from sluice_appliance.serving.read_ahead import ReadAhead, Source
 
 T = TypeVar("T")
@@ -36,15 +37,22 @@ class Pending:
 
     def woken(self, error: Exception | None) -> None:
         self.waiting = None
-        self._give_back(failed=error is not None)
+        if isinstance(error, FileNotFoundError):
+            # Nothing was read: it says nothing of how busy the disk is.
+            self._give_up()
+        else:
+            self._give_back(failed=error is not None)
         self._wake(error)
 
     def cancel(self) -> None:
         if self.waiting is not None:
             self._reads.ahead.cancel(self.waiting)
             self.waiting = None
-            if self._permit is not None:
-                self._reads.limiter.give_up(self._permit, self._reads.clock())
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if self._permit is not None:
+            self._reads.limiter.give_up(self._permit, self._reads.clock())
 
     def _give_back(self, *, failed: bool) -> None:
         if self._permit is not None:
@@ -62,7 +70,10 @@ class ColdReads:
         self.clock = clock
 
     def reach(self, source: Source, offset: int, end: int, now: float) -> int:
-        """Up to where the body may be sent from `offset`; `offset` where a disk must be read first."""
+        """Up to where the body may be sent from `offset`; `offset` where a disk must be read first, or
+        it has to come from elsewhere."""
+        if isinstance(source, PulledBody):
+            return source.reach(offset, end)
         return self.ahead.reach(source, offset, end, now)
 
     def begin(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | Shed:
@@ -77,8 +88,10 @@ class ColdReads:
             return Shed.QUEUE_FULL
         return pending
 
-    def want(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | None:
+    def want(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | PullWait | None:
         """For one that has begun; None where too many wait: ask again a little later."""
+        if isinstance(source, PulledBody):
+            return source.want(offset, end, wake, begun=True)
         permit = self.limiter.try_begin(Kind.UNDER_WAY, self.clock())
         pending = Pending(self, permit, wake)
         pending.waiting = self.ahead.want(source, offset, end, pending.woken, begun=True)
@@ -96,8 +109,17 @@ class ColdReads:
         wake: Wake,
         *,
         begun: bool = False,
+        reads: bool = False,
     ) -> Pending | Shed:
-        """For a response whose object must be opened first: see `ReadAhead.open`."""
-        pending = Pending(self, None, wake)
+        """For a response whose object must be opened first: see `ReadAhead.open`. `reads` says that the
+        opening brings bytes of the body too, and so counts as a read."""
+        permit = self.limiter.try_begin(Kind.OPENING, self.clock()) if reads else None
+        if reads and permit is None:
+            return Shed.DISK_BUSY
+        pending = Pending(self, permit, wake)
         pending.waiting = self.ahead.open(path, opening, opened, pending.woken, begun=begun)
-        return Shed.QUEUE_FULL if pending.waiting is None else pending
+        if pending.waiting is None:
+            if permit is not None:
+                self.limiter.end(permit, self.clock(), dropped=True)
+            return Shed.QUEUE_FULL
+        return pending

@@ -10,7 +10,7 @@ memory waits for a thread to read them (`cold_reads.py`), and no one else waits 
 """
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answering import Answer
+from sluice_appliance.serving.answering import Answer, Waits
 from sluice_appliance.serving.cache_status import Outcome, server_timing_field
 from sluice_appliance.serving.cold_reads import Pending
 from sluice_appliance.serving.events import HUNG_UP, INCOMING, OUTGOING
@@ -18,6 +18,7 @@ from sluice_appliance.serving.host import Host
 from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.memo import Fields
 from sluice_appliance.serving.outgoing import Outgoing, Progress
+from sluice_appliance.serving.pulled import PullFailed, PullWait
 from sluice_appliance.serving.reader import Asked, RequestReader
 from sluice_appliance.serving.request import is_leaving
 from sluice_appliance.serving.slowness import Pace, idle_s
@@ -51,8 +52,7 @@ class Connection:
         self._since = host.now
         self._closed = False
         # What the poller said of the socket and has not been found otherwise since.
-        self._readable = False
-        self._hung_up = False
+        self._readable = self._hung_up = False
         # Between two requests: nothing is read, answered or sent.
         self._idle = True
         # Only while a request is read that is not one known read.
@@ -64,19 +64,17 @@ class Connection:
         self._discarded_bytes = 0
         # The request that is answered, when that began, and its response on the way.
         self._asked = _NOBODY
-        self._began_at = 0.0
-        self._ordinal = 0
+        self._began_at, self._ordinal = 0.0, 0
         self._out: Outgoing | None = None
         # A disk is asked for what comes next; or would be, if it had not too much to do.
-        self._waiting: Pending | None = None
+        self._waiting: Waits | None = None
         self._starved = False
         # This request has waited for a disk.
         self._from_disk = False
         # Of a response that its client takes slowly.
         self._pace: Pace | None = None
         # How often its client took no more, and how much may wait unsent for it.
-        self._stalls = 0
-        self._unsent_bytes = FIXED
+        self._stalls, self._unsent_bytes = 0, FIXED
         host.poller.watch(wire.fd, self)
 
     # --- what drives it ---------------------------------------------------------------------------
@@ -86,6 +84,11 @@ class Connection:
             self._readable = True
             if mask & HUNG_UP:
                 self._hung_up = True
+                if isinstance(self._waiting, PullWait):
+                    # It might have ended its side alone; more likely it has left, and what it waits for
+                    # would come from afar for nobody.
+                    self.close()
+                    return
         if self._idle:
             if not self._serve_hot():
                 self._run()
@@ -139,13 +142,18 @@ class Connection:
         self._host.gone(self)
 
     def _woken(self, error: Exception | None) -> None:
-        """A thread has read what was waited for, or could not."""
+        """What was waited for is here, or will not come."""
         self._waiting, self._from_disk, self._since = None, True, self._host.now
         if error is not None:
-            if self._out is None:
-                self._take(self._host.answerer.fail(error, self._host.now))
+            host, out = self._host, self._out
+            if out is None:
+                self._go_on_with(host.answerer.go_on(error, self._asked, host.now, self._woken))
+            elif isinstance(error, PullFailed):
+                host.row[tally.PULLS_BROKEN] += 1
+                self.close()
+                return
             else:
-                self._pass_over(self._out, error)
+                self._pass_over(out, error)
         self._run()
 
     def _opened_instead(self, error: Exception | None) -> None:
@@ -310,13 +318,11 @@ class Connection:
             self._ending = True
 
     def _begin(self, asked: Asked) -> None:
-        self._began_at = self._host.clock()
-        self._since = self._host.now
+        self._began_at, self._since = self._host.clock(), self._host.now
         self._from_disk = False
         self._ordinal += 1
         self._asked = asked
-        if asked.last:
-            self._ending = True
+        self._ending = self._ending or asked.last
         reader = self._reader
         if reader is None:
             return
@@ -328,12 +334,15 @@ class Connection:
 
     def _answer(self) -> None:
         host = self._host
-        answer = host.answerer.answer(self._asked, host.now, self._woken, waited=self._from_disk)
+        self._go_on_with(
+            host.answerer.answer(self._asked, host.now, self._woken, waited=self._from_disk)
+        )
+
+    def _go_on_with(self, answer: Answer | Waits) -> None:
         if isinstance(answer, Answer):
             self._take(answer)
         else:
-            self._since = host.now
-            self._waiting = answer
+            self._waiting, self._since = answer, self._host.now
 
     def _take(self, answer: Answer) -> None:
         """An answer, for which a head is made."""
@@ -357,7 +366,7 @@ class Connection:
             tail = tails.keep_alive if self._asked.http_1_0 else tails.stay
         if self._from_disk:
             waited_ms = (host.clock() - self._began_at) * 1000
-            tail = server_timing_field(b"disk", waited_ms) + tail
+            tail = server_timing_field(answer.outcome.waited_for, waited_ms) + tail
         self._send_on(answer, response.head + tail, 0)
 
     def _send_on(self, answer: Answer, head: bytes, sent: int) -> None:
@@ -425,8 +434,7 @@ class Connection:
         return self._pace.trickles(out.sent_bytes, host.now, host.limits) and host.crowded
 
     def _finish(self) -> None:
-        self._finished = True
-        self._since = self._host.now
+        self._finished, self._since = True, self._host.now
         try:
             self._wire.finish()
         except OSError:

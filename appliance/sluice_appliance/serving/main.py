@@ -58,7 +58,9 @@ def _raise_descriptor_limit() -> int:
 
 async def _main(arguments: argparse.Namespace) -> None:
     settings = from_json(arguments.settings)
-    limits = within_descriptors(settings.limits, _raise_descriptor_limit())
+    limits = within_descriptors(
+        settings.limits, _raise_descriptor_limit(), pulled_blocks=settings.pulled_blocks
+    )
     settings = replace(settings, limits=limits)
     listener = socket.socket(fileno=arguments.listener)
     listener.setblocking(False)
@@ -73,6 +75,7 @@ async def _main(arguments: argparse.Namespace) -> None:
             popularity=Popularity.inherited(arguments.popularity).claim(),
             teller=teller,
             context=_context(settings, arguments.ticket_keys),
+            door=socket.socket(fileno=arguments.door) if arguments.door >= 0 else None,
             clock=monotonic,
             wall_clock=time,
             tell=partial(tell, socket.socket(fileno=arguments.suspicions)),
@@ -136,6 +139,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     for name in (*descriptors, "row", "rows"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--settings", required=True)
+    parser.add_argument("--door", type=int, default=-1)
     return parser.parse_args(argv)
 
 

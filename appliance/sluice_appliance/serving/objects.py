@@ -14,12 +14,13 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answers import Response, absent, unreadable
+from sluice_appliance.serving.answers import Response, unreadable
 from sluice_appliance.serving.popularity import WorkerTable
+from sluice_appliance.serving.read_ahead import HINT_BYTES, bring_in
 from sluice_appliance.serving.request import ObjectFacts, describe, read_target
 from sluice_appliance.serving.residency import Residency, stop_kernel_read_ahead
 from sluice_appliance.serving.spoilt import SpoiltCopies, StorageFault, Tell, Unreadable, is_spoilt
-from sluice_appliance.serving.windows import KnownPages
+from sluice_appliance.serving.windows import KnownPages, Piece
 from sluice_appliance.store.disks import DiskPlace
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
@@ -47,6 +48,8 @@ class OpenObject:
     __slots__ = (
         "_map",
         "_popularity",
+        "begins_at",
+        "brought_bytes",
         "checked_at",
         "facts",
         "fd",
@@ -63,12 +66,15 @@ class OpenObject:
     def __init__(self, path: str, fd: int, facts: ObjectFacts, identity: tuple[int, ...]) -> None:
         self.path = path
         self.fd = fd
+        # Where in its file the body begins.
+        self.begins_at = BODY_OFFSET
         self.facts = facts
         self.identity = identity
         self.checked_at = 0.0
         # By which it is asked for.
         self.target = b""
-        # What is known to be in memory of its body.
+        # What of its beginning came with the opening, and what is known to be in memory of its body.
+        self.brought_bytes = 0
         self.pages = KnownPages(facts.size_bytes)
         # Where its hits are counted, and those that were not added there yet (`hot.py`).
         self._popularity: WorkerTable | None = None
@@ -93,19 +99,28 @@ class OpenObject:
         """Of the body, mapped: what is copied or ciphered is taken from the page cache itself."""
         if self._map is None:
             self._map = memoryview(mmap.mmap(self.fd, 0, prot=mmap.PROT_READ))
-        start = BODY_OFFSET + offset
+        start = self.begins_at + offset
         return self._map[start : start + length]
 
     def release(self) -> None:
         self.users -= 1
         if self.users == 0:
-            # A mapping outlives its descriptor and goes with its last slice.
-            self._map = None
-            os.close(self.fd)
+            self._close()
             if self._popularity is not None:
                 self.add_hits(self.hits, self.sent_bytes)
                 self.hits = self.sent_bytes = 0
                 self._popularity.leave(self.slot)
+
+    def _close(self) -> None:
+        # A mapping outlives its descriptor and goes with its last slice.
+        self._map = None
+        os.close(self.fd)
+
+
+class Missing(NamedTuple):
+    """An object that no disk of the box has."""
+
+    key: ObjectKey
 
 
 class Opened(NamedTuple):
@@ -145,8 +160,11 @@ class OpenObjects:
         self._residency = residency
         self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
 
-    def find(self, target: bytes, now: float) -> OpenObject | Response | Cold:
-        """The object, not yet acquired; the refusal to send; or what must be done first."""
+    def find(
+        self, target: bytes, now: float, ahead_bytes: int = 0
+    ) -> OpenObject | Missing | Response | Cold:
+        """The object, not yet acquired; that there is none; the refusal to send; or what must be done
+        first, which brings so much of its beginning along."""
         if b"?" in target:
             target = target.partition(b"?")[0]
         found = self._open.get(target)
@@ -155,7 +173,7 @@ class OpenObjects:
                 self._open.move_to_end(target)
                 return found
             self._forget(target)
-        return self._open_anew(target, now)
+        return self._open_anew(target, now, ahead_bytes)
 
     def find_open(self, target: bytes, now: float) -> OpenObject | None:
         """An object that is open and was looked at of late; None says nothing of it."""
@@ -182,7 +200,7 @@ class OpenObjects:
         key = read_target(found.target)
         assert not isinstance(key, Response), "an object without a key"
         paths = [path for path in self._paths(key) if not self._spoilt.has(path, now)]
-        return self._cold(found.target, key, paths, now) if paths else None
+        return self._cold(found.target, key, paths, now, 0) if paths else None
 
     def opened_instead(self, found: OpenObject, now: float) -> OpenObject | None:
         there = self._open.get(found.target)
@@ -195,7 +213,9 @@ class OpenObjects:
         for path in unreadable.paths:
             self._spoilt.add(path, 0, now)
 
-    def _open_anew(self, target: bytes, now: float) -> OpenObject | Response | Cold:
+    def _open_anew(
+        self, target: bytes, now: float, ahead_bytes: int
+    ) -> OpenObject | Missing | Response | Cold:
         key = read_target(target)
         if isinstance(key, Response):
             return key
@@ -205,15 +225,14 @@ class OpenObjects:
                 paths, lambda path: _open_from_memory(path, key, self._residency)
             )
         except FileNotFoundError:
-            self._row[tally.ABSENT_OBJECTS] += 1
-            return absent()
+            return Missing(key)
         except (OSError, StorageFault) as error:
             if isinstance(error, Unreadable):
                 self.tell_of(error, now)
             self._row[tally.REFUSED_STORAGE] += 1
             return unreadable()
         if found is None:
-            return self._cold(target, key, paths, now)
+            return self._cold(target, key, paths, now, ahead_bytes)
         self._keep(target, key, now, Opened(found, spoilt))
         return found
 
@@ -221,9 +240,12 @@ class OpenObjects:
         name = object_name(key)
         return [named_path(disk.root, name) for disk in rank(name, self._disks)]
 
-    def _cold(self, target: bytes, key: ObjectKey, paths: Sequence[str], now: float) -> Cold:
+    def _cold(
+        self, target: bytes, key: ObjectKey, paths: Sequence[str], now: float, ahead_bytes: int
+    ) -> Cold:
         def from_disk() -> Opened:
-            return Opened(*_open_first(paths, partial(_open_from_disk, key=key)))
+            open_one = partial(_open_from_disk, key=key, ahead_bytes=ahead_bytes)
+            return Opened(*_open_first(paths, open_one))
 
         return Cold(paths[0], from_disk, partial(self._keep, target, key, now))
 
@@ -233,6 +255,10 @@ class OpenObjects:
             self._row[tally.COPIES_PASSED_OVER] += self._spoilt.add(path, 0, now)
         found.checked_at = now
         found.target = target
+        if found.brought_bytes:
+            found.pages.note(Piece(0, found.brought_bytes), now)
+            self._row[tally.READ_AHEADS] += 1
+            self._row[tally.READ_AHEAD_BYTES] += found.brought_bytes
         found.count_in(self._popularity, key)
         self._row[tally.OPEN_FILES] += 1
         if target in self._open:
@@ -307,11 +333,18 @@ def _open_from_memory(path: str, key: ObjectKey, residency: Residency) -> OpenOb
     return None
 
 
-def _open_from_disk(path: str, key: ObjectKey) -> OpenObject:
-    """Waits for the disk. Raises OSError and StorageFault."""
+def _open_from_disk(path: str, key: ObjectKey, ahead_bytes: int) -> OpenObject:
+    """Waits for the disk, for header and beginning in one go: who asks waits for one thread, not for
+    two. Raises OSError and StorageFault."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        return _described(path, fd, key, os.pread(fd, BODY_OFFSET, 0))
+        if ahead_bytes:
+            os.posix_fadvise(fd, 0, HINT_BYTES, os.POSIX_FADV_WILLNEED)
+        found = _described(path, fd, key, os.pread(fd, BODY_OFFSET, 0))
+        found.brought_bytes = min(ahead_bytes, found.facts.size_bytes)
+        if found.brought_bytes:
+            bring_in(fd, BODY_OFFSET, found.brought_bytes)
+        return found
     except BaseException:
         os.close(fd)
         raise

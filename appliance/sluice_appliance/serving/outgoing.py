@@ -16,6 +16,7 @@ from sluice_appliance.serving.cache_status import Outcome
 from sluice_appliance.serving.cold_reads import ColdReads, Pending
 from sluice_appliance.serving.disk_jobs import Wake
 from sluice_appliance.serving.objects import OpenObject
+from sluice_appliance.serving.pulled import PulledBody
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.records import Exchange
 from sluice_appliance.serving.spoilt import is_spoilt
@@ -121,7 +122,7 @@ class Outgoing:
         is to know."""
         assert self._source is not None, "a body without an object"
         host, there = self._host, None
-        if is_spoilt(error):
+        if is_spoilt(error) and not isinstance(self._source, PulledBody):
             there = host.answerer.another(self._source, self._offset, host.now, wake)
         return there if isinstance(there, Pending) else self._go_on_from(there)
 
@@ -154,6 +155,9 @@ class Outgoing:
             if answer.outcome is Outcome.MEMORY:
                 row[tally.RESPONSES_FROM_MEMORY] += 1
                 row[tally.BYTES_FROM_MEMORY] += self.sent_bytes
+            elif answer.outcome is Outcome.FILL:
+                row[tally.RESPONSES_PULLED] += 1
+                row[tally.BYTES_PULLED] += self.sent_bytes
             else:
                 row[tally.RESPONSES_FROM_DISK] += 1
                 row[tally.BYTES_FROM_DISK] += self.sent_bytes

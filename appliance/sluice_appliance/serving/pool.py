@@ -85,8 +85,12 @@ class ServingPool:
         workers: int,
         counters: SharedCounters,
         popularity: Popularity,
+        *,
+        door: int = -1,
     ) -> None:
+        """`door`: through which workers ask for what the box does not hold, if they may."""
         self._settings = settings
+        self._door = door
         self._listen = listen
         self._workers = workers
         self._counters = counters
@@ -299,6 +303,8 @@ class ServingPool:
             "ready": self._ready_pipe,
             "suspicions": self._suspicions,
         }
+        if self._door >= 0:
+            inherited["door"] = self._door
         row = number + self._workers * (generation % 2)
         argv = [sys.executable, "-m", "sluice_appliance.serving.main"]
         for name, descriptor in inherited.items():

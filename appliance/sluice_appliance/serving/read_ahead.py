@@ -9,6 +9,7 @@ the kernel (residency.py). A cold MiB costs 0.4 ms of CPU, most of it in the ker
 import errno
 import mmap
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -208,7 +209,7 @@ def bring_in(fd: int, offset: int, length: int) -> None:
     was played once for what is played often: of 200 MiB so read and sent all went to the active list,
     of 200 MiB read by single bytes 13.
     """
-    residency = Residency()
+    residency = _of_thread()
     end = offset + length
     starts = range(offset, end, HINT_BYTES)
     _ask_for(fd, offset, length, residency, starts)
@@ -219,6 +220,16 @@ def bring_in(fd: int, offset: int, length: int) -> None:
     if not residency.is_exact(fd) or not residency.holds(fd, offset, length):
         # A file system that takes no hints, or a kernel that does not tell.
         _read_through(fd, offset, end)
+
+
+def _of_thread() -> Residency:
+    found: Residency | None = getattr(_threads, "residency", None)
+    if found is None:
+        found = _threads.residency = Residency()
+    return found
+
+
+_threads = threading.local()
 
 
 def _ask_for(fd: int, offset: int, length: int, residency: Residency, starts: range) -> None:

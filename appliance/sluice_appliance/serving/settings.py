@@ -27,6 +27,8 @@ class ServingSettings:
     # Whether requests need a token, and the file of the keys that tokens are signed with.
     tokens: Demand = Demand.OFF
     token_keys: str = ""
+    # How many blocks the supervisor may hand to a worker, each a descriptor.
+    pulled_blocks: int = 0
 
     def places(self) -> tuple[DiskPlace, ...]:
         """Where objects are looked for."""

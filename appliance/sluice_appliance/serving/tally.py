@@ -68,11 +68,16 @@ FAULTS = 84
 TOKEN_KEYS_REFUSED = 85
 LOOP_LATE_US = 86
 DISK_QUEUE = 87
-SPOILT_COPIES = 88
-SPOILT_COPIES_UNTOLD = 89
-COPIES_PASSED_OVER = 90
+RESPONSES_PULLED = 88
+BYTES_PULLED = 89
+PULLED_BLOCKS = 90
+PULLS_BROKEN = 91
+PULLS_FAILED = {"absent": 92, "unavailable": 93, "busy": 94}
+SPOILT_COPIES = 95
+SPOILT_COPIES_UNTOLD = 96
+COPIES_PASSED_OVER = 97
 
-CELLS = 91
+CELLS = 98
 
 # Upper bounds of the buckets of time to first byte: what is in memory takes tens of microseconds, a
 # read of flash some hundred, one of a spinning disk some thousand. One more bucket holds the slower.

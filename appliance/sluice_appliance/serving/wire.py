@@ -13,7 +13,6 @@ from typing import Protocol
 from sluice_appliance.serving.objects import OpenObject
 from sluice_appliance.serving.spoilt import DISK_ERRORS, StorageFault
 from sluice_appliance.serving.tcp_path import follow
-from sluice_appliance.store.layout import BODY_OFFSET
 
 # One read takes a whole head, and bounds how many pipelined requests can wait: at 26 bytes or more
 # each, some 600.
@@ -130,7 +129,7 @@ class PlainWire:
 def send_file(fd: int, source: OpenObject, offset: int, length: int) -> int:
     """`sendfile` of a piece of a body: from the page cache to the socket, no byte in Python."""
     try:
-        sent = os.sendfile(fd, source.fd, BODY_OFFSET + offset, length)
+        sent = os.sendfile(fd, source.fd, source.begins_at + offset, length)
     except BlockingIOError:
         return 0
     except OSError as error:

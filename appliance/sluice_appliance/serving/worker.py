@@ -26,6 +26,7 @@ from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.memo import HeadMemo
 from sluice_appliance.serving.objects import OpenObjects
 from sluice_appliance.serving.popularity import WorkerTable
+from sluice_appliance.serving.pulls import Pulls
 from sluice_appliance.serving.read_ahead import ReadAhead
 from sluice_appliance.serving.residency import Residency
 from sluice_appliance.serving.settings import ServingSettings
@@ -69,6 +70,7 @@ class Worker:
         popularity: WorkerTable,
         teller: Teller | None,
         context: "Context | None",
+        door: socket.socket | None = None,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
         tell: Tell = lambda path, offset: True,
@@ -96,6 +98,7 @@ class Worker:
             residency,
             tell=tell,
         )
+        self.pulls = None if door is None else Pulls(door, loop, row, popularity, clock)
         self._keys = KeyFile(Path(settings.token_keys)) if settings.token_keys else None
         self._keys_looked_at = self.now
         scheme = b"http" if context is None else b"https"
@@ -107,6 +110,7 @@ class Worker:
             cdn_id=settings.name.encode(),
             gate=gate,
             wall_clock=wall_clock,
+            pulls=self.pulls,
         )
         self._loop: Loop = loop
         self._listener = listener
@@ -135,6 +139,8 @@ class Worker:
             self.hot.flush()
             self.cold_reads.ahead.close()
             self.objects.close()
+            if self.pulls is not None:
+                self.pulls.close()
             self.poller.close()
             self._listener.close()
 
@@ -241,6 +247,8 @@ class Worker:
             self._renew_keys()
             self._renew_tails()
             self.hot.flush()
+            if self.pulls is not None:
+                self.pulls.tick(self.now)
             if self.teller is not None:
                 self.teller.tick(self.now)
             self._check_some()
@@ -300,8 +308,10 @@ class Worker:
             self.row[tally.TOKEN_KEYS_REFUSED] += 1
 
 
-def within_descriptors(limits: Limits, descriptors: int) -> Limits:
-    """The same limits with no more connections and open files than `descriptors` allow."""
+def within_descriptors(limits: Limits, descriptors: int, *, pulled_blocks: int = 0) -> Limits:
+    """The same limits with no more connections and open files than `descriptors` allow beside the blocks
+    that are pulled."""
+    descriptors -= pulled_blocks
     files = min(limits.open_files, max(1, descriptors // 4 // _DESCRIPTORS_PER_OBJECT))
     left = descriptors - _SPARE_DESCRIPTORS - files * _DESCRIPTORS_PER_OBJECT
     return replace(limits, open_files=files, connections=max(1, min(limits.connections, left)))

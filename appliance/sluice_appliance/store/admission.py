@@ -31,7 +31,8 @@ class WritePrice:
     def at(self, now: float) -> float:
         """The price at `now`, after what the budget filled since."""
         if now > self._at:
-            self._move(-(now - self._at) * self._rate_bytes_per_s)
+            if self.price > PRICE_MIN:
+                self._move(-(now - self._at) * self._rate_bytes_per_s)
             self._at = now
         return self.price
 

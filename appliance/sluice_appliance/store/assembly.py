@@ -4,7 +4,6 @@ Blocks may come in any order where digests are known, and each from its first by
 are known, from the first byte of the object to the last, as only the digest of the whole can tell then.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,8 +20,8 @@ class Span(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Growing:
-    """A block of which some is here."""
+class Growing:
+    """A block of which some is here, up to before `end`."""
 
     end: int
     hasher: BlockHasher = field(default_factory=BlockHasher)
@@ -39,11 +38,8 @@ class Assembly:
         self._count = block_count(size_bytes)
         self._here = bytearray(self._count)
         self._digests = bytearray(self._count * BLOCK_DIGEST_BYTES)
-        self._growing: dict[int, _Growing] = {}
+        self._growing: dict[int, Growing] = {}
         self._first_missing = 0
-        self._whole = hashlib.sha256()
-        self._before_block = self._whole
-        self.hashed_bytes = 0
 
     @property
     def digests(self) -> bytes:
@@ -54,6 +50,11 @@ class Assembly:
     def received_bytes(self) -> int:
         """How many bytes are here without a gap from the first."""
         return min(self._size_bytes, self.goes_on_at(self._first_missing))
+
+    @property
+    def whole_blocks_bytes(self) -> int:
+        """How many bytes are here without a gap from the first, in whole blocks."""
+        return min(self._size_bytes, self._first_missing * BLOCK_BYTES)
 
     def missing(self) -> tuple[Span, ...]:
         """What is to come; each span may be fetched by itself where digests are known."""
@@ -83,23 +84,20 @@ class Assembly:
 
     def take(self, block: int, start: int, piece: "bytes | memoryview") -> None:
         """Some of a block, from where it goes on. Raises BlockMismatch, and has none of the block then."""
-        growing = self._growing.setdefault(block, _Growing(start))
+        growing = self.growing(block, start)
         growing.hasher.update(piece)
-        growing.end = end = start + len(piece)
-        if start == self.hashed_bytes:
-            if start % BLOCK_BYTES == 0:
-                self._before_block = self._whole.copy()
-            self.hash_more(piece)
-        if end == self._end(block):
+        self.settle(block, growing, len(piece))
+
+    def growing(self, block: int, start: int) -> Growing:
+        """A block to hash more of, from where it goes on. It may be done beside other blocks; all other
+        methods are for one thread at a time."""
+        return self._growing.setdefault(block, Growing(start))
+
+    def settle(self, block: int, growing: Growing, size_bytes: int) -> None:
+        """So many bytes more were hashed. Raises BlockMismatch, and has none of the block then."""
+        growing.end += size_bytes
+        if growing.end == self._end(block):
             self._complete(block)
-
-    def hash_more(self, data: "bytes | memoryview") -> None:
-        """The bytes from `hashed_bytes` on, for the digest of the whole."""
-        self._whole.update(data)
-        self.hashed_bytes += len(data)
-
-    def sha256(self) -> bytes:
-        return self._whole.digest()
 
     def _complete(self, block: int) -> None:
         digest = self._growing.pop(block).hasher.digest()
@@ -107,7 +105,6 @@ class Assembly:
         if self._expected is not None:
             expected = self._expected[at : at + BLOCK_DIGEST_BYTES]
             if digest != expected:
-                self._unhash(block)
                 raise BlockMismatch(
                     f"block {block}: BLAKE3 is {digest.hex()}, expected {expected.hex()}"
                 )
@@ -115,12 +112,6 @@ class Assembly:
         self._here[block] = 1
         while self._first_missing < self._count and self._here[self._first_missing]:
             self._first_missing += 1
-
-    def _unhash(self, block: int) -> None:
-        """The digest of the whole goes back to where it was before this block, if it has it."""
-        if self.hashed_bytes > block * BLOCK_BYTES:
-            self._whole = self._before_block
-            self.hashed_bytes = block * BLOCK_BYTES
 
     def _end(self, block: int) -> int:
         return min(self._size_bytes, (block + 1) * BLOCK_BYTES)

@@ -3,7 +3,8 @@
 A block that is not on flash goes through memory (`probation.py`). It is written to flash, at its first or a later
 request, once it is worth so much more than what would have to go (`worth.py`, `eviction.py`) that it pays
 the price of writing (`admission.py`), and if the budget has its bytes (`write_budget.py`), which holds
-whatever the rest decides. Nothing of it is learned beforehand, nothing is drawn by chance: the same
+whatever the rest decides. Viewers who are on the way to it (`viewers.py`) are worth a write of their own: one
+fetch from afar then serves them all. Nothing of it is learned beforehand, nothing is drawn by chance: the same
 requests give the same verdicts.
 
 Cost: 14 to 27 us a request over the VOD trace (tests/benchmarks/store, beside other load), most of it for
@@ -13,11 +14,12 @@ misses, which is beside a fetch from afar. O(1) but for the `LOOKED_AT` of a wri
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from sluice_appliance.store.admission import WritePrice
 from sluice_appliance.store.eviction import NOBODY, FlashQueue, Weakest
 from sluice_appliance.store.probation import Probation
-from sluice_appliance.store.worth import Count, Worth
+from sluice_appliance.store.worth import Count, Known, Worth
 from sluice_appliance.store.write_budget import WriteBudget
 
 # Of what a tier has room for, so many keys more are remembered for what was asked for them.
@@ -84,11 +86,11 @@ class FlashCache:
 
     def request(self, key: str, size_bytes: int, now: float) -> Verdict:
         """A block is asked for whole; the verdict is as good as done."""
-        self.worth.asked(key, now)
+        known = self.worth.asked(key, now)
         if key in self.flash:
             return _ON_FLASH
         in_memory = key in self.memory
-        going = self._for_flash(key, size_bytes, now)
+        going = self._for_flash(known, size_bytes, now)
         if going is not None:
             for each in going.keys:
                 self.flash.remove(each)
@@ -97,7 +99,10 @@ class FlashCache:
             return Verdict(Found.MEMORY if in_memory else Found.NOWHERE, True, going.keys)
         if in_memory:
             return _IN_MEMORY
-        return Verdict(Found.NOWHERE, dropped=self.memory.add(key, size_bytes))
+        return Verdict(
+            Found.NOWHERE,
+            dropped=self.memory.add(key, size_bytes, partial(self.worth.is_awaited, now=now)),
+        )
 
     def hold(self, blocks: Iterable[tuple[str, int]]) -> tuple[str, ...]:
         """What is on flash at a start, the oldest first. Told are those for which there is no room: to be
@@ -126,11 +131,11 @@ class FlashCache:
         self.price.resume(remembered.price, now)
         self.budget.resume(remembered.budget_left_bytes, now)
 
-    def _for_flash(self, key: str, size_bytes: int, now: float) -> Weakest | None:
+    def _for_flash(self, known: Known, size_bytes: int, now: float) -> Weakest | None:
         """Who goes for it, if it is to be written."""
         if size_bytes > self.flash.capacity_bytes:
             return None
-        worth, price = self.worth.of(key, now), self.price.at(now)
+        worth, price = self.worth.known(known, now), self.price.at(now)
         is_full = size_bytes > self.flash.room_bytes
         if worth <= price + (self._least_worth if is_full else 0.0):
             self._least_worth *= _FADE

@@ -39,8 +39,12 @@ from sluice_appliance.store.layout import (
     trailer_bytes,
     trailer_offset,
 )
+from sluice_appliance.store.whole_digest import WholeDigest
 
 PARTIAL_FOLDER = "partial"
+# Blocks of one object that are written at a time, each by its thread; two that are a multiple of it apart wait
+# for each other. A prime, as streams go on side by side at distances of whole pieces.
+_BLOCKS_AT_ONCE = 13
 
 
 def partial_path(root: str, key: ObjectKey, sha256: bytes) -> str:
@@ -69,7 +73,11 @@ class PartialObject:
         self._published = published
         self._failed = failed
         self._path = path or partial_path(root, header.key, header.sha256)
+        # Of a block, while it is written and hashed; of what is here, while that is looked at or changed.
+        self._block_locks = [threading.Lock() for _ in range(_BLOCKS_AT_ONCE)]
         self._lock = threading.Lock()
+        self._whole = WholeDigest(header.size_bytes)
+        self._room = bytearray()
         self._assembly = Assembly(header.size_bytes, block_digests)
         self._descriptor = disk.open_for_writing(self._path)
         try:
@@ -110,14 +118,39 @@ class PartialObject:
         if end > header.size_bytes:
             raise TooManyBytes(f"{header.key}: {end} bytes, it has {header.size_bytes}")
         view = memoryview(data)
-        with self._lock, self._telling_of_failures():
+        with self._telling_of_failures():
             for block, start, until in spans_of_blocks(offset, end):
-                self._assembly.check_order(block, start)
-                here = max(start, min(until, self._assembly.goes_on_at(block)))
-                if here < until:
-                    piece = view[here - offset : until - offset]
-                    self._write_at(piece, BODY_OFFSET + here)
-                    self._assembly.take(block, here, piece)
+                piece = view[start - offset : until - offset]
+                with self._block_locks[block % _BLOCKS_AT_ONCE]:
+                    is_new = self._write_block(block, start, piece)
+                self._hash_on(Span(start, until), piece if is_new else None)
+
+    def _write_block(self, block: int, start: int, piece: memoryview) -> bool:
+        """Whether none of it was here."""
+        until = start + len(piece)
+        with self._lock:
+            self._assembly.check_order(block, start)
+            here = max(start, min(until, self._assembly.goes_on_at(block)))
+            growing = self._assembly.growing(block, here) if here < until else None
+        if growing is None:
+            return False
+        fresh = piece[here - start :]
+        self._write_at(fresh, BODY_OFFSET + here)
+        growing.hasher.update(fresh)
+        with self._lock:
+            self._assembly.settle(block, growing, len(fresh))
+        return here == start
+
+    def _hash_on(self, span: Span, data: "bytes | memoryview | None") -> None:
+        """The digest of the whole goes on with blocks that are here, while others are written. `data`: what
+        stands in the file at `span`, where it is at hand."""
+
+        def read(start: int, size_bytes: int) -> "bytes | memoryview":
+            if data is not None and span == (start, start + size_bytes):
+                return data
+            return self._read_back(start, size_bytes)
+
+        self._whole.hash_on(lambda: self._assembly.whole_blocks_bytes, read)
 
     def publish(self) -> None:
         """Makes it an object, durable when this returns. Raises Incomplete, DigestMismatch, OSError.
@@ -136,8 +169,8 @@ class PartialObject:
 
     def _publish(self) -> None:
         header = self.header
-        self._hash_the_rest()
-        found = self._assembly.sha256()
+        self._whole.hash_rest(self._read_back)
+        found = self._whole.sha256()
         if found != header.sha256:
             raise DigestMismatch(
                 f"{header.key}: SHA-256 is {found.hex()}, expected {header.sha256.hex()}"
@@ -192,6 +225,7 @@ class PartialObject:
         for block, start, until in spans_of_blocks(0, max(0, end)):
             data = os.pread(self._descriptor, until - start, BODY_OFFSET + start)
             self._assembly.take(block, start, data)
+            self._hash_on(Span(start, until), data)
             if len(data) < until - start:
                 return
 
@@ -209,6 +243,7 @@ class PartialObject:
             if len(data) == end - start:
                 with suppress(BlockMismatch):
                     self._assembly.take(block, start, data)
+                    self._hash_on(Span(start, end), data)
             start = end
 
     def _read_trailer(self) -> bytes | None:
@@ -240,14 +275,17 @@ class PartialObject:
             left = left[written:]
             offset += written
 
-    def _hash_the_rest(self) -> None:
-        """What did not come in order is read back for the digest of the whole."""
-        while (start := self._assembly.hashed_bytes) < self.header.size_bytes:
-            wanted = min(BLOCK_BYTES, self.header.size_bytes - start)
-            data = os.pread(self._descriptor, wanted, BODY_OFFSET + start)
-            if not data:
-                raise Incomplete(f"{self.header.key}: its file ends at byte {start}")
-            self._assembly.hash_more(data)
+    def _read_back(self, start: int, size_bytes: int) -> memoryview:
+        """Good until the next time: one thread hashes at a time, and memory that was used before is had
+        without page faults."""
+        if len(self._room) < size_bytes:
+            self._room = bytearray(size_bytes)
+        room = memoryview(self._room)[:size_bytes]
+        read_bytes = os.preadv(self._descriptor, [room], BODY_OFFSET + start)
+        if read_bytes < size_bytes:
+            ends = f"{self.header.key}: its file ends at byte {start + read_bytes}"
+            raise OSError(errno.EIO, ends)
+        return room
 
     def _move_into_place(self) -> None:
         target = object_path(self.root, self.header.key)

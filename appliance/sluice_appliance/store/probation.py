@@ -1,9 +1,19 @@
 """Blocks that just came in, in memory: they are served from there while it is not said that flash takes them.
 
-First in, first out; a block is there for a second request to come, or leaves without a byte written.
+First in, first out, but for those that somebody is on the way to; a block is there for a second request to
+come, or leaves without a byte written.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
+from itertools import islice
+
+# Bounds what one block costs where viewers are on the way to all.
+LOOKED_AT = 8
+
+
+def _nobody(key: str) -> bool:
+    return False
 
 
 class Probation:
@@ -24,8 +34,11 @@ class Probation:
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def add(self, key: str, size_bytes: int) -> tuple[str, ...]:
-        """Those that left for it, the oldest first; itself, if it is larger than all the memory."""
+    def add(
+        self, key: str, size_bytes: int, is_awaited: Callable[[str], bool] = _nobody
+    ) -> tuple[str, ...]:
+        """Those that left for it; itself, if it is larger than all the memory. Of the oldest those
+        that are awaited stay, while there are others among the next few."""
         assert key not in self._sizes, f"{key} is on probation"
         if size_bytes > self.capacity_bytes:
             return (key,)
@@ -33,10 +46,17 @@ class Probation:
         self.held_bytes += size_bytes
         left = []
         while self.held_bytes > self.capacity_bytes:
-            oldest, its_bytes = self._sizes.popitem(last=False)
-            self.held_bytes -= its_bytes
+            oldest = self._leaves(is_awaited)
+            self.held_bytes -= self._sizes.pop(oldest)
             left.append(oldest)
         return tuple(left)
+
+    def _leaves(self, is_awaited: Callable[[str], bool]) -> str:
+        for oldest in [*islice(self._sizes, LOOKED_AT)]:
+            if not is_awaited(oldest):
+                return oldest
+            self._sizes.move_to_end(oldest)
+        return next(iter(self._sizes))
 
     def remove(self, key: str) -> bool:
         """Whether it was there."""

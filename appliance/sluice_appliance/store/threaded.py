@@ -5,7 +5,7 @@ aiofiles and a digest beside it, costs more (appliance/README.md has the figures
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -37,6 +37,10 @@ class ThreadedStore:
     async def contents(self) -> tuple[DiskContents, ...]:
         """Everything held and on its way in, disk by disk; nothing of disks that failed."""
         return await _in_thread(self._contents)
+
+    async def arriving(self) -> Mapping[str, Mapping[ObjectHeader, int]]:
+        """What is on its way in and how much of it takes room, by the name of its disk."""
+        return await _in_thread(self._arriving)
 
     async def look_at_disks(self) -> tuple[DiskStatus, ...]:
         """How the disks are, asked of them now."""
@@ -100,6 +104,11 @@ class ThreadedStore:
             )
             for status in self._store.disks()
         )
+
+    def _arriving(self) -> dict[str, dict[ObjectHeader, int]]:
+        return {
+            status.name: dict(self._store.partials(status.name)) for status in self._store.disks()
+        }
 
     def _forget_all_but(self, wanted: Collection[ObjectHeader]) -> None:
         for header, _ in list(self._store.partials()):

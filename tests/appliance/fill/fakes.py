@@ -61,6 +61,9 @@ class FakeStore:
             for disk in self.all_disks
         )
 
+    async def arriving(self) -> dict[str, dict[ObjectHeader, int]]:
+        return {disk.status.name: dict(disk.partial) for disk in await self.contents()}
+
     def disks(self) -> tuple[DiskStatus, ...]:
         return tuple(disk.status() for disk in self.all_disks)
 

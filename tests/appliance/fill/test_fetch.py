@@ -5,7 +5,6 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-import aiohttp
 import pytest
 from appliance.fill.scripted_source import FAULTS, ScriptedSource
 from appliance.fill.signing import wanted_of
@@ -193,8 +192,7 @@ def test_faults_of_more_sources_than_there_is_room_for_are_still_counted() -> No
 def test_a_session_decodes_nothing_on_the_way() -> None:
     async def look() -> None:
         async with HttpSources.open_session() as session:
-            assert isinstance(session, aiohttp.ClientSession)
-            assert session.auto_decompress is False
+            assert session.encrypted.auto_decompress is False
 
     asyncio.run(look())
 
@@ -202,6 +200,6 @@ def test_a_session_decodes_nothing_on_the_way() -> None:
 def test_what_a_box_asks_of_a_source_names_the_box() -> None:
     async def look() -> None:
         async with HttpSources.open_session("a-1") as session:
-            assert session.headers["CDN-Loop"] == "a-1"
+            assert session.encrypted.headers["CDN-Loop"] == "a-1"
 
     asyncio.run(look())

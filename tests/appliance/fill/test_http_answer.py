@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sluice_appliance.fill.http_answer import Answer, Asked, headers_for, judge
+from sluice_appliance.fill.http_answer import Answer, Asked, Cut, headers_for, judge
 from sluice_appliance.fill.sources import (
     FaultKind,
     Source,
@@ -92,3 +94,28 @@ def test_sources_are_asked_when_they_are_due_and_streams_spread_over_the_nearest
     assert spread([*near, origin], (), {"p-0": 1}) == near[1]
     assert spread([*near, origin], {"p-0", "p-1"}, {}) == origin
     assert spread(near, {"p-0", "p-1"}, {}) is None
+
+
+@given(st.data())
+def test_whatever_the_pieces_of_a_body_exactly_what_was_asked_for_is_kept(
+    data: st.DataObject,
+) -> None:
+    said = sorted(data.draw(st.lists(st.integers(0, 1000), min_size=4, max_size=4)))
+    first, start, end, last = said
+    body = bytes(n % 251 for n in range(1000))
+    cut = Cut(Asked(start, end, 1000), Answer(start - first, last > end, False, None))
+    kept, at = b"", first
+    while at < last and not cut.is_over:
+        assert cut.at == at
+        size = data.draw(st.integers(1, 400))
+        kept += cut.keep(body[at : min(last, at + size)])
+        at = min(last, at + size)
+    assert kept == body[start:end]
+
+
+def test_a_body_that_goes_on_where_it_should_end_is_overlong() -> None:
+    cut = Cut(Asked(0, 10, 10), Answer(0, False, False, None))
+    assert cut.keep(bytes(10)) == bytes(10)
+    assert not cut.is_over
+    with pytest.raises(SourceFailed, match="more than the bytes up to 10"):
+        cut.keep(b"x")

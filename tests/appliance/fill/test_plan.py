@@ -67,6 +67,13 @@ def waits(plan: FillPlan) -> dict[str, Wait]:
     return {each.title.title.removeprefix("titles/"): each.wait for each in plan.postponed}
 
 
+def test_of_an_object_that_two_tiers_hold_the_slower_ones_is_let_go() -> None:
+    film = title("film", 5, 5)
+    shelves = (shelf(100, film.objects[1:]), shelf(100, film.objects, Tier.HDD))
+    plan = planned([film], *shelves)
+    assert [(one.key, one.tier) for one in plan.evict] == [("film/v1/1.mp4", Tier.HDD)]
+
+
 def test_the_most_wanted_title_is_fetched_first_and_in_the_manifests_order() -> None:
     plan = planned([title("b", 1, 2), title("a", 3)], shelf(100))
     assert fetched(plan) == ["b/v1/0.mp4", "b/v1/1.mp4", "a/v1/0.mp4"]

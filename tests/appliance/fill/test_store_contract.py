@@ -94,3 +94,21 @@ def test_partials_that_nobody_wants_are_forgotten_and_the_others_kept(with_store
             assert (kept.received_bytes, gone.received_bytes) == (1, 0)
 
     with_store(use)
+
+
+def test_what_is_arriving_is_told_without_a_look_at_what_is_held(with_store: With) -> None:
+    async def use(store: FillStore) -> None:
+        names = {disk.name for disk in store.disks()}
+        assert {name: dict(of) for name, of in (await store.arriving()).items()} == {
+            name: {} for name in names
+        }
+        with closing(await store.begin(WANTED)) as partial:
+            await partial.write(BODY[:20_000])
+        [came] = [dict(of) for of in (await store.arriving()).values() if of]
+        assert came.keys() == {WANTED}
+        assert 20_000 <= came[WANTED] <= len(BODY)
+        assert {d.status.name: dict(d.partial) for d in await store.contents()} == {
+            name: dict(of) for name, of in (await store.arriving()).items()
+        }
+
+    with_store(use)

@@ -47,7 +47,15 @@ class Rig:
         self.tally = FillTally(self.counters)
         # Seconds that the wall clock is ahead of the loop's.
         self.ahead_s = NOON
-        self.books = Bookkeeper(None, self.tally, wall_clock=self.wall)
+        # What players were sent, and what came over the network cards that is not fill.
+        self.sent = self.others = 0
+        self.books = Bookkeeper(
+            None,
+            self.tally,
+            wall_clock=self.wall,
+            received=lambda: self.tally.filled_bytes + self.others,
+            sent=lambda: self.sent,
+        )
         self.said = 0
         self.worker = FillWorker(
             store=self.store,

@@ -15,6 +15,7 @@ from sluice_appliance.serving.cache_status import (
         (Outcome.MEMORY, b"a-1; hit"),
         (Outcome.DISK, b"a-1; hit; detail=disk"),
         (Outcome.FILL, b"a-1; fwd=miss; detail=fill"),
+        (Outcome.UNREACHABLE, b"a-1; fwd=miss; detail=unreachable"),
         (Outcome.ABSENT, b"a-1; detail=absent"),
         (Outcome.SHED, b"a-1; detail=shed"),
     ],

@@ -3,19 +3,32 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from appliance.serving.serve_process import put_object, remove_object
+from appliance.serving.slow_disk import evict
 from appliance.serving.worker_by_hand import new_row, open_descriptors
 
+from sluice_appliance.serving import tally
 from sluice_appliance.serving.answers import Response
-from sluice_appliance.serving.objects import FRESH_S, Cold, OpenObject, OpenObjects, StorageFault
+from sluice_appliance.serving.objects import (
+    FRESH_S,
+    Cold,
+    Missing,
+    OpenObject,
+    OpenObjects,
+    StorageFault,
+)
 from sluice_appliance.serving.popularity import Hits, Popularity
 from sluice_appliance.serving.residency import Residency
+from sluice_appliance.serving.windows import WINDOW_BYTES
 from sluice_appliance.store.disks import DiskPlace, Tier
-from sluice_appliance.store.layout import object_path, parse_key
+from sluice_appliance.store.layout import BODY_OFFSET, object_path, parse_key
 from sluice_appliance.store.store import Store
+
+Found = OpenObject | Missing | Response | Exception
 
 
 class Opened:
@@ -33,7 +46,7 @@ class Opened:
             Residency(),
         )
 
-    def find(self, name: str, now: float = 0.0) -> OpenObject | Response | Exception:
+    def find(self, name: str, now: float = 0.0) -> Found:
         """What a request comes to, a disk included."""
         target = f"/film/v1/{name}".encode()
         found = self.objects.find(target, now)
@@ -69,13 +82,11 @@ def is_closed(found: OpenObject) -> bool:
     return (there.st_ctime_ns, there.st_size) != (found.identity[1], found.identity[2])
 
 
-def is_absent(found: OpenObject | Response | Exception) -> bool:
-    return isinstance(found, FileNotFoundError) or (
-        isinstance(found, Response) and found.status == 404
-    )
+def is_absent(found: Found) -> bool:
+    return isinstance(found, FileNotFoundError | Missing)
 
 
-def is_unreadable(found: OpenObject | Response | Exception) -> bool:
+def is_unreadable(found: Found) -> bool:
     return isinstance(found, OSError | StorageFault) or (
         isinstance(found, Response) and found.status == 503
     )
@@ -148,6 +159,23 @@ def test_hits_that_were_not_added_yet_are_not_lost_when_the_object_is_closed(
     for name in ("1", "2", "3"):
         opened.open(name)
     assert opened.popularity.drain().by_key == {"film/v1/0": Hits(3, 30)}
+
+
+def test_a_cold_object_is_opened_with_its_beginning_in_one_go_and_no_more_is_read(
+    tmp_path: Path,
+) -> None:
+    put_object(tmp_path / "store", "film/v1/0", bytes(3 * WINDOW_BYTES))
+    opened = Opened(tmp_path / "store", 3)
+    with closing(opened.objects):
+        evict(Path(object_path(str(tmp_path / "store"), parse_key("film/v1/0"))))
+        cold = opened.objects.find(b"/film/v1/0", 1.0, WINDOW_BYTES)
+        assert isinstance(cold, Cold), cold
+        cold.opened(cold.open())
+        found = opened.open("0", 1.0)
+        assert found.pages.reach(0, 1.0) == WINDOW_BYTES
+        assert Residency().holds(found.fd, BODY_OFFSET, WINDOW_BYTES)
+        assert not Residency().holds(found.fd, BODY_OFFSET + 2 * WINDOW_BYTES, 1)
+        assert opened.row[tally.READ_AHEAD_BYTES] == WINDOW_BYTES
 
 
 def test_the_query_of_a_target_is_no_part_of_what_is_open(opened: Opened) -> None:

@@ -310,7 +310,8 @@ def test_complaint_20_what_misses_bring_in_never_takes_more_than_was_said_and_th
         remembered_max=1000,
     )
     then = [f"then-{n}" for n in range(20)]
-    today = [f"today-{n}" for n in range(20)]
+    # As much as there is room for.
+    today = [f"today-{n}" for n in range(30)]
     day_s = 86_400.0
     for hot, began in ((then, 0.0), (today, 5 * day_s)):
         for asked in range(2000):
@@ -319,5 +320,5 @@ def test_complaint_20_what_misses_bring_in_never_takes_more_than_was_said_and_th
             assert cache.flash.held_bytes <= 300
             assert cache.memory.held_bytes <= 60
     on_flash = {key for key, _ in cache.flash}
-    assert len(on_flash & set(today)) >= 18
-    assert not on_flash & set(then)
+    assert len(on_flash & set(today)) >= 26
+    assert len(on_flash & set(then)) <= 4

@@ -74,6 +74,28 @@ def test_a_block_of_a_stretch_that_is_watched_is_written_at_its_first_request() 
     assert not cache.request("other/31.m4s", 1, 0.0).writes
 
 
+def test_a_block_is_written_for_a_viewer_who_is_on_the_way_to_it() -> None:
+    cache = _cache()
+    cache.price.resume(5.0, 0.0)
+    for n in range(5):
+        assert not cache.request(f"film/{n}.m4s", 1, float(n)).writes
+    cache.price.resume(1.2, 10.0)
+    followed = cache.request("film/20.m4s", 1, 10.0)
+    alone = cache.request("other/20.m4s", 1, 10.0)
+    assert (followed.writes, alone.writes) == (True, False)
+
+
+def test_memory_keeps_what_a_viewer_is_on_the_way_to_and_lets_go_of_what_nobody_is() -> None:
+    cache = _cache()
+    cache.price.resume(1e6, 0.0)
+    cache.request("film/1.m4s", 20, 0.0)
+    cache.request("film/9.m4s", 20, 0.0)
+    cache.request("a", 20, 0.0)
+    assert cache.request("b", 20, 0.0).dropped == ("film/1.m4s",)
+    assert cache.request("c", 20, 0.0).dropped == ("a",)
+    assert cache.request("film/9.m4s", 20, 400.0).found is Found.MEMORY
+
+
 def test_a_scan_writes_over_nothing_that_is_asked_for() -> None:
     cache = _cache()
     for _ in range(4):

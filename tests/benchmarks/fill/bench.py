@@ -4,15 +4,13 @@
 
 The source is `sluice-appliance serve` with the object in its memory. `curl` takes it to a file and syncs it, `dd`
 copies as many bytes to a file and syncs it: the smaller of the two is what the link and the disk give.
-The fill fetches, verifies block by block and as a whole, and publishes durably. Serving beside it is not
-measured here.
+The fill fetches, verifies block by block and as a whole, and publishes durably. `--serving` measures what
+serving has of it instead (`beside.py`). `--quick` shows that it works, not how fast anything is.
 """
 
 import argparse
 import asyncio
-import hashlib
 import json
-import random
 import statistics
 import subprocess
 import sys
@@ -21,66 +19,75 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sluice_appliance.fill.fetch import Fetcher
-from sluice_appliance.fill.http_source import HttpSources
-from sluice_appliance.fill.intake import Intake
-from sluice_appliance.fill.pace import Pace
-from sluice_appliance.fill.reputation import Reputation
-from sluice_appliance.fill.sources import Source, SourceKind
-from sluice_appliance.fill.tally import FillTally
-from sluice_appliance.metrics import supervisor_counters
-from sluice_appliance.object_key import parse_key
-from sluice_appliance.store.blocks import block_digests
-from sluice_appliance.store.layout import ObjectHeader
-from sluice_appliance.store.store import Store
-from sluice_appliance.store.threaded import ThreadedStore
+# Run as a script, not by pytest: the tests' folder is where our packages begin.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-KEY = parse_key("film/v1/a.mp4")
-PROGRAM = Path(sys.executable).parent / "sluice-appliance"
+from benchmarks.fill import beside
+from benchmarks.fill.filling import KEY, fill
+from benchmarks.fill.sources import Film, make_film, serving
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mib", type=int, default=256)
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name).absolute()
+        film = make_film(folder, arguments.mib)
+        measure = _measure_serving if arguments.serving else _measure_rates
+        found = measure(folder, film, arguments)
+    if arguments.json is not None:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(found, indent=1))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mib", type=int, default=256, help="size of what is filled")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path(), help="on the disk to measure")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--serving", action="store_true", help="what fill takes from viewers")
+    parser.add_argument("--hot-kib", type=int, default=256, help="size of what viewers ask for")
+    parser.add_argument("--requests-per-s", type=float, default=200.0)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each way in each round")
+    parser.add_argument("--ablate", action="store_true", help="beside fill that stands not back")
+    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        rates = _measure(Path(name).absolute(), arguments.mib, arguments.rounds)
+    if arguments.quick:
+        arguments.mib, arguments.rounds, arguments.seconds = 8, 1, 0.5
+    return arguments
+
+
+def _measure_serving(folder: Path, film: Film, arguments: argparse.Namespace) -> object:
+    effort = beside.Effort(
+        arguments.rounds, arguments.seconds, arguments.requests_per_s, arguments.hot_kib << 10
+    )
+    ways = (*beside.WAYS, *([beside.ABLATED] if arguments.ablate else []))
+    seen = beside.measure(folder, film, effort, ways)
+    sys.stdout.write(beside.table(seen))
+    return {name: [one._asdict() for one in ones] for name, ones in seen.items()}
+
+
+def _measure_rates(folder: Path, film: Film, arguments: argparse.Namespace) -> object:
+    rates = _rates(folder, film, arguments.mib, arguments.rounds)
     medians = {what: statistics.median(of) for what, of in rates.items()}
     share = medians["fill"] / min(medians["curl"], medians["dd"])
     for what, rate in medians.items():
         sys.stdout.write(f"{what:6} {rate:8.0f} MiB/s\n")
     sys.stdout.write(f"fill is {share:.2f} of the smaller of link and disk\n")
-    if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps({"mib_per_s": rates, "share": share}, indent=1))
+    return {"mib_per_s": rates, "share": share}
 
 
-def _measure(folder: Path, mib: int, rounds: int) -> dict[str, list[float]]:
-    rng = random.Random(1)
-    body = b"".join(rng.randbytes(1 << 20) for _ in range(mib))
-    header = ObjectHeader(KEY, len(body), hashlib.sha256(body).digest(), "video/mp4")
-    digests = block_digests(body)
-    (folder / "a.mp4").write_bytes(body)
-    del body
-    source = folder / "source"
-    subprocess.run(
-        [PROGRAM, "import", "--store", source, "--key", KEY, folder / "a.mp4"], check=True
-    )
-    serving = subprocess.Popen(
-        [PROGRAM, "serve", "--store", source, "--listen", "127.0.0.1:0", "--workers", "1"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert serving.stdout is not None
-        url = serving.stdout.readline().split()[-1] + "/"
+def _rates(folder: Path, film: Film, mib: int, rounds: int) -> dict[str, list[float]]:
+    def once(url: str) -> None:
+        asyncio.run(fill(folder / "store", url, film.header, film.digests))
+
+    with serving(film.store) as url:
         ways: dict[str, Callable[[], None]] = {
             "curl": lambda: _run(folder, f"curl -sfo out '{url}{KEY}' && sync out"),
             "dd": lambda: _run(folder, "dd if=a.mp4 of=out bs=1M conv=fsync status=none"),
-            "fill": lambda: asyncio.run(_fill(folder / "store", url, header, digests)),
+            "fill": lambda: once(url),
         }
         rates: dict[str, list[float]] = {what: [] for what in ways}
         for _ in range(rounds):
@@ -90,23 +97,10 @@ def _measure(folder: Path, mib: int, rounds: int) -> dict[str, list[float]]:
                 way()
                 rates[what].append(mib / (time.perf_counter() - began_at))
         return rates
-    finally:
-        serving.terminate()
-        serving.wait()
 
 
 def _run(folder: Path, command: str) -> None:
     subprocess.run(command, shell=True, check=True, cwd=folder)
-
-
-async def _fill(root: Path, url: str, header: ObjectHeader, digests: bytes) -> None:
-    tally = FillTally(supervisor_counters())
-    with Store.open(root) as store:
-        async with HttpSources.open_session() as session:
-            intake = Intake(HttpSources(session), tally, Reputation(), Pace(), stall_s=10.0)
-            fetcher = Fetcher(ThreadedStore(store), intake, tally)
-            peer = Source("a-2", SourceKind.PEER, url)
-            assert await fetcher.fetch(header, [peer], block_digests=digests)
 
 
 if __name__ == "__main__":

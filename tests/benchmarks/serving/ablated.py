@@ -19,7 +19,7 @@ from sluice_appliance.serving import main as worker_process
 from sluice_appliance.serving import pool, tls, worker
 from sluice_appliance.serving.hot import Hot, HotAnswer
 from sluice_appliance.serving.memo import Fields, HeadMemo
-from sluice_appliance.serving.objects import Cold, OpenObject, OpenObjects
+from sluice_appliance.serving.objects import Cold, Missing, OpenObject, OpenObjects
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.read_ahead import ReadAhead, Source
@@ -89,10 +89,12 @@ class ForgetfulObjects(OpenObjects):
     def find_open(self, target: bytes, now: float) -> OpenObject | None:
         return None
 
-    def find(self, target: bytes, now: float) -> OpenObject | Response | Cold:
+    def find(
+        self, target: bytes, now: float, ahead_bytes: int = 0
+    ) -> OpenObject | Missing | Response | Cold:
         if target in self._open:
             self._forget(target)
-        return super().find(target, now)
+        return super().find(target, now, ahead_bytes)
 
 
 class BlindReadAhead(ReadAhead):

@@ -2,8 +2,8 @@
 
 libcachesim counts each miss as a write, and knows no budget. But it asks an *admissioner* before it inserts,
 which here is the gate of `replay.py`: a block it refuses is not inserted, and the policy goes on as
-if it had passed by. Belady's two are told when a block is asked for next, which nobody can know; they
-are the bound, with as many writes as they like, and once more at the same budget.
+if it had passed by. Belady is told when a block is asked for next, which nobody can know; it is the bound,
+at the same budget, and once with as many writes as it likes.
 """
 
 from array import array
@@ -26,6 +26,8 @@ class Known:
     name: str
     factory: str
     is_online: bool = True
+    # Learns, and ranks what it may evict by that.
+    is_slow: bool = False
 
 
 KNOWN = (
@@ -34,21 +36,19 @@ KNOWN = (
     Known("S3-FIFO", "S3FIFO"),
     Known("W-TinyLFU", "WTinyLFU"),
     Known("GDSF", "GDSF"),
-    Known("LRB", "LRB"),
-    Known("Belady", "Belady", is_online=False),
-    Known("BeladySize", "BeladySize", is_online=False),
+    Known("LRB", "LRB", is_slow=True),
 )
+BELADY = Known("Belady", "Belady", is_online=False)
 
 # libcachesim (0.3.5) ends the process when it frees a cache with a Python admissioner, so none is freed.
 _NEVER_FREED: list[Any] = []
 
 
-def peer(known: Known, trace: Trace, box: Box, gate: Gate | None) -> Ask:
-    """Without a gate all is inserted."""
+def peer(known: Known, trace: Trace, box: Box, gate: Gate) -> Ask:
     now_is = [0.0]
 
     def admits(_: object, request: Any) -> bool:
-        return gate is None or gate.admits(request.obj_id, request.obj_size, now_is[0])
+        return gate.admits(request.obj_id, request.obj_size, now_is[0])
 
     admissioner = libcachesim.PluginAdmissioner(
         "gate", dict, admits, lambda *_: {}, lambda *_: {}, lambda *_: {}

@@ -1,9 +1,15 @@
 """Plays a trace against a policy, with one flash-write budget and one memory for all, and counts.
 
 All policies stand in the same box: flash of `flash_bytes`, memory of a hundredth of it through which all
-goes that was fetched, and the product's own `WriteBudget`, asked before every byte written to flash. A
-peer that wants to keep a block the budget does not have is told that it may not; it is as if the
-block had not been for it. So no policy can write more than another, and what each writes is told.
+goes that was fetched, and the product's own `WriteBudget`, asked before every byte written to flash.
+
+Equal flash writes are kept up like this. Whatever a policy inserts is written to flash once, whole, when it is
+inserted; what it does with it afterwards (to another of its queues, to the end of one) moves names and writes
+nothing, which is to the peers' favour: S3-FIFO and W-TinyLFU would write again from their small queue to their
+large one. A peer that wants to insert a block for which the budget has no bytes is told that it may not, and it
+goes on as if the block had passed by. So no policy writes more than another may, each spends its bytes on what
+it likes as they come, and what each wrote is told. "Second hit" is the same peer that is offered a block
+only when it was asked for before, which is what spares flash in the field.
 
 The first fifth of a trace only fills; its misses are not counted, its writes are.
 """
@@ -21,6 +27,8 @@ from sluice_appliance.store.write_budget import WriteBudget, write_budget
 
 WARM_SHARE = 0.2
 MEMORY_SHARE = 0.01
+# What our own policy is called in tables.
+OURS = "Sluice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class Outcome:
     object_miss_ratio: float
     flash_bytes_per_byte_served: float
     cpu_us_per_request: float
+    seed: int
 
 
 class Policy(Protocol):
@@ -59,7 +68,7 @@ def box_for(trace: Trace, flash_share: float, drive_writes_per_day: float) -> Bo
     return Box(flash_bytes, int(flash_bytes * MEMORY_SHARE), drive_writes_per_day)
 
 
-def replay(name: str, policy: Policy, trace: Trace, box: Box) -> Outcome:
+def replay(name: str, policy: Policy, trace: Trace, box: Box, seed: int = 1) -> Outcome:
     warm_until = trace.time_s[-1] * WARM_SHARE
     sizes, has = trace.size_bytes, policy.has
     asked = asked_bytes = missed = missed_bytes = served_bytes = 0
@@ -84,6 +93,7 @@ def replay(name: str, policy: Policy, trace: Trace, box: Box) -> Outcome:
         object_miss_ratio=missed / asked,
         flash_bytes_per_byte_served=policy.written_bytes() / served_bytes,
         cpu_us_per_request=spent_s * 1e6 / len(trace.at),
+        seed=seed,
     )
 
 

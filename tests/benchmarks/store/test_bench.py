@@ -1,13 +1,17 @@
 """The benchmark's small form: what the product keeps, beside plain peers at equal flash writes."""
 
+import json
+import os
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from benchmarks.store import bench
 from benchmarks.store.plain_peers import PLAIN
 from benchmarks.store.replay import Box, Outcome, Peer, Sluice, box_for, gate_for, replay
-from benchmarks.store.traces import Trace, Viewing, Web, viewing_trace, web_trace
-
-SMALL = Viewing(days=3, titles=50, sessions_per_day=120)
+from benchmarks.store.summary import rows, table, verdict
+from benchmarks.store.traces import SMALL, Trace, Web, viewing_trace, web_trace
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +70,57 @@ def test_plain_peers_are_what_libcachesim_has(evening: Trace, name: str, factory
     for when, key in zip(evening.time_s, evening.at, strict=True):
         request.obj_id, request.obj_size = key, evening.size_bytes[key]
         assert plain.ask(key, evening.size_bytes[key], when) == bool(real.get(request))
+
+
+def test_the_quick_benchmark_plays_traces_and_writes_its_table_and_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, drawn = tmp_path / "store.json", tmp_path / "store.svg"
+    few = [
+        "--traces",
+        "vod,one-hit",
+        "--seeds",
+        "2",
+        "--budgets",
+        "1",
+        "--without",
+        "GDSF,W-TinyLFU",
+    ]
+    bench.main(["--quick", *few, "--json", str(told), "--picture", str(drawn)])
+    outcomes = json.loads(told.read_text())["outcomes"]
+    assert {one["trace"] for one in outcomes} == {"vod", "one-hit"}
+    assert {one["seed"] for one in outcomes} == {2}
+    assert drawn.read_text().count("<circle") == drawn.read_text().count("<path") > 5
+    said = capsys.readouterr().out
+    assert "vod, 1 drive writes a day" in said
+    assert "gave no figures" not in said
+
+
+def test_a_policy_that_ends_its_process_is_told_of_and_the_others_go_on() -> None:
+    def ends() -> Outcome:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    def raises() -> Outcome:
+        raise ValueError("64 samples")
+
+    assert bench._alone(ends) == "its process ended with status -9"
+    assert bench._alone(raises) == "ValueError('64 samples')"
+
+
+def test_a_table_tells_medians_ranges_and_on_how_many_seeds_ours_misses_less() -> None:
+    ours = [_outcome("Sluice", seed, misses) for seed, misses in enumerate((0.4, 0.5, 0.6))]
+    theirs = [_outcome("LRU", seed, misses) for seed, misses in enumerate((0.45, 0.49, 0.7))]
+    bound = [_outcome("Belady", seed, 0.3) for seed in range(3)]
+    of_all = list(rows([*ours, *theirs, *bound]))
+    assert [row.policy for row in of_all] == ["Belady", "LRU", "Sluice"]
+    assert "| LRU | 0.4900 (0.4500 to 0.7000) " in table(of_all)
+    assert table(of_all).splitlines()[3].endswith("| 2 of 3 |")
+    assert verdict(of_all) == (
+        "Sluice misses 0.5000 of the bytes, the best peer (LRU) 0.4900, Belady 0.3000:"
+        " 0.2000 to the bound."
+    )
+
+
+def _outcome(policy: str, seed: int, misses: float) -> Outcome:
+    return Outcome(policy, "vod", 1.0, misses, misses, 0.1, 5.0, seed)

@@ -40,9 +40,9 @@ class Viewing:
     """Video on demand, as an appliance in a provider sees it."""
 
     seed: int = 1
-    days: int = 14
-    titles: int = 600
-    sessions_per_day: int = 1_400
+    days: int = 8
+    titles: int = 250
+    sessions_per_day: int = 600
     # Of title ranks. Films and series are found between 0.6 and 1.0; below 1 the tail weighs more.
     zipf: float = 0.85
     # Each day a title's popularity is multiplied by e to a normal of this deviation.
@@ -70,6 +70,10 @@ class Viewing:
     # Arrivals by the hour of the day go as 1 + this times a cosine that is highest at 21:00.
     diurnal: float = 0.85
     peak_hour: float = 21.0
+
+
+# For tests, and to see that a benchmark works.
+SMALL = Viewing(days=3, titles=50, sessions_per_day=120)
 
 
 def viewing_trace(shape: Viewing = Viewing()) -> Trace:
@@ -193,8 +197,8 @@ class Web:
     """A web cache's requests: no order among keys, sizes over three powers of ten."""
 
     seed: int = 1
-    requests: int = 400_000
-    keys: int = 60_000
+    requests: int = 200_000
+    keys: int = 30_000
     zipf: float = 0.9
     days: float = 3.0
     # Sizes are e to a normal: the median, and the deviation of the logarithm.
@@ -204,7 +208,7 @@ class Web:
     one_hit_share: float = 0.0
     # So many times a day, `scan_keys` others are read one after the other, as a crawler or a backup does.
     scans_per_day: float = 0.0
-    scan_keys: int = 4_000
+    scan_keys: int = 2_000
 
 
 def web_trace(name: str, shape: Web) -> Trace:
