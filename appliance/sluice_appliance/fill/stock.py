@@ -8,7 +8,7 @@ something was lost. Which disk of a tier an object came to is the store's to kno
 import asyncio
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sluice_appliance.fill.fetch import Begins
@@ -61,6 +61,9 @@ class Stock:
         self._looked_at = self._took_s = 0.0
         self._is_some_lost = False
         self._stored_bytes = 0
+        # What is published while the store is looked over, for a look may have passed it by; None while
+        # it is not.
+        self._meanwhile: list[tuple[ObjectHeader, Tier]] | None = None
 
     @property
     def stored_bytes(self) -> int | None:
@@ -120,6 +123,11 @@ class Stock:
 
     def published(self, header: ObjectHeader, tier: Tier) -> None:
         """The store has it on that tier; another object under its key went with it."""
+        if self._meanwhile is not None:
+            self._meanwhile.append((header, tier))
+        self._note(header, tier)
+
+    def _note(self, header: ObjectHeader, tier: Tier) -> None:
         for disk in (self._disks or {}).values():
             there = disk.held.get(header.key)
             if there is not None and (there != header or disk.tier is tier):
@@ -139,7 +147,12 @@ class Stock:
     async def _look_over(self) -> tuple[DiskContents, ...]:
         began_at = _now()
         self._is_some_lost = False
-        contents = await self._store.contents()
+        published: list[tuple[ObjectHeader, Tier]] = []
+        self._meanwhile = published
+        try:
+            contents = await self._store.contents()
+        finally:
+            self._meanwhile = None
         self._looked_at = _now()
         self._took_s = self._looked_at - began_at
         self._disks = {
@@ -148,7 +161,9 @@ class Stock:
         self._stored_bytes = sum(
             header.size_bytes for disk in self._disks.values() for header in disk.held.values()
         )
-        return contents
+        for header, tier in published:
+            self._note(header, tier)
+        return tuple(replace(disk, held=self._disks[disk.status.name].held) for disk in contents)
 
     # --- noting -----------------------------------------------------------------------------------
 

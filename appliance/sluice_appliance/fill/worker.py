@@ -263,6 +263,10 @@ class FillWorker:
         except OSError as error:
             self._disk_failed(error)
             outcome.failed += 1
+        except asyncio.CancelledError:
+            # What a disk was asked to publish it has done to the end.
+            self._stock.lost()
+            raise
         else:
             if published:
                 self._stock.published(wanted, fetch.tier)

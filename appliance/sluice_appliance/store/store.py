@@ -287,14 +287,15 @@ class Store:
 
     def _delete_from(self, member: Member, name: str) -> None:
         try:
-            size_bytes = os.stat(member.path(name)).st_size
+            there = member.read(name)
+            size_bytes = os.stat(member.path(name)).st_size - BODY_OFFSET
             member.disk.remove(member.path(name))
         except FileNotFoundError:
             return
         except OSError as error:
             member.failed_at(error, name)
             raise
-        member.let_go(size_bytes - BODY_OFFSET)
+        member.let_go(size_bytes if there is None else there.size_bytes)
 
     def _find(self, name: str, tier: Tier | None) -> tuple[Member, ObjectHeader] | None:
         for member in self._ranked(name, tier):

@@ -254,6 +254,9 @@ def test_an_object_that_is_put_again_takes_its_room_once(tmp_path: Path) -> None
         for size_bytes in (4, 4, 1000, 4):
             put(store, KEYS[0], bytes(size_bytes))
             assert store.disks()[0].stored_bytes == size_bytes
+        put(store, KEYS[1], bytes(500))
+        store.delete(KEYS[0])
+        assert store.disks()[0].stored_bytes == 500
 
 
 def test_a_full_disk_is_passed_over_for_one_with_room(tmp_path: Path) -> None:
