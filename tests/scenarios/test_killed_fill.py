@@ -1,27 +1,32 @@
 """SIGKILL in the middle of a fill, again and again: the store holds only whole, verified objects."""
 
+import contextlib
 import hashlib
+import http.server
 import os
 import random
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from scenarios.small_fleet import configure_box, small_fleet
 from scenarios.stack import until
-from scenarios.test_lying_sources import OBJECTS, Source, serving
 
 from sluice_appliance.store import layout
 
+OBJECTS = {f"{name}.mp4": random.Random(name).randbytes(300_000) for name in "abcdef"}
 KILLS = 12
 SEED = 20261123
 PIECE_BYTES = 10_000
 
 
-class SlowSource(Source):
+class SlowSource(http.server.BaseHTTPRequestHandler):
     """Sends in small pieces and says how much it has sent, so that a kill can be aimed at a fill."""
 
+    protocol_version = "HTTP/1.1"
     sent_bytes = 0
 
     @classmethod
@@ -45,6 +50,24 @@ class SlowSource(Source):
             SlowSource.sent_bytes += PIECE_BYTES
             time.sleep(0.01)
 
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving_slowly() -> Iterator[int]:
+    """On a free port while the block runs."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), SlowSource)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
 
 def test_a_box_killed_twelve_times_in_its_fill_holds_only_whole_objects_and_completes(
     tmp_path: Path,
@@ -53,7 +76,7 @@ def test_a_box_killed_twelve_times_in_its_fill_holds_only_whole_objects_and_comp
     # The kills together come before the end of the film, so that each of them lands in the fill.
     share_bytes = sum(map(len, OBJECTS.values())) // (KILLS + 2)
     with (
-        serving(SlowSource, "127.0.0.1") as port,
+        serving_slowly() as port,
         small_fleet(tmp_path, origin_url=f"http://127.0.0.1:{port}/") as fleet,
     ):
         fleet.publish("film", OBJECTS)

@@ -6,9 +6,11 @@ because something else was planned.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
+from typing import Any
 
 from sluice_appliance.fill.plan import Fetch
 from sluice_appliance.fill.purse import Purse
@@ -35,7 +37,7 @@ class Crew:
 
     def __init__(
         self,
-        fetch: Callable[[Fetch, Purse, Outcome], Awaitable[None]],
+        fetch: Callable[[Fetch, Purse, Outcome], Coroutine[Any, Any, None]],
         purse: Callable[[Fetch], Purse],
         is_urgent: Callable[[Fetch], bool],
         *,
@@ -98,7 +100,7 @@ class Crew:
         for fetch in fetches:
             if (job := self._jobs.get(fetch.wanted)) is not None:
                 job.purse.fill(fetch.take_bytes, taken.get(fetch.wanted, 0))
-        self._left = deque(fetch for fetch in fetches if fetch.wanted not in self._jobs)
+        self._left = deque(fetch for fetch in fetches if not self._is_running(fetch))
         self._begin_more()
 
     async def until_idle(self) -> None:
@@ -108,16 +110,20 @@ class Crew:
         while self._left and len(self._jobs) < self._concurrency:
             fetch = self._left.popleft()
             purse = self._purse(fetch)
-            task = self._group.create_task(self._work(fetch, purse))
+            task = self._group.create_task(self._fetch(fetch, purse, self.outcome))
             self._jobs[fetch.wanted] = _Job(purse, task)
+            # Not at the end of what it does: one that is cancelled before it begins does nothing.
+            task.add_done_callback(partial(self._ended, fetch.wanted))
         if self._jobs:
             self._idle.clear()
         else:
             self._idle.set()
 
-    async def _work(self, fetch: Fetch, purse: Purse) -> None:
-        try:
-            await self._fetch(fetch, purse, self.outcome)
-        finally:
-            del self._jobs[fetch.wanted]
-            self._begin_more()
+    def _is_running(self, fetch: Fetch) -> bool:
+        job = self._jobs.get(fetch.wanted)
+        return job is not None and not job.task.done()
+
+    def _ended(self, wanted: ObjectHeader, task: "asyncio.Task[None]") -> None:
+        if self._jobs[wanted].task is task:
+            del self._jobs[wanted]
+        self._begin_more()

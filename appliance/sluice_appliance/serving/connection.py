@@ -39,28 +39,10 @@ class Connection:
     read for it through `_woken`."""
 
     __slots__ = (
-        "_asked",
-        "_began_at",
-        "_closed",
-        "_discarded_bytes",
-        "_ending",
-        "_finished",
-        "_from_disk",
-        "_host",
-        "_hung_up",
-        "_idle",
-        "_ordinal",
-        "_out",
-        "_pace",
-        "_readable",
-        "_reader",
-        "_since",
-        "_stalls",
-        "_starved",
-        "_unsent_bytes",
-        "_waiting",
-        "_wire",
-        "client",
+        *("_asked", "_began_at", "_closed", "_discarded_bytes", "_ending", "_finished"),
+        *("_from_disk", "_host", "_hung_up", "_idle", "_ordinal", "_out"),
+        *("_pace", "_readable", "_reader", "_since", "_stalls", "_starved"),
+        *("_unsent_bytes", "_waiting", "_wire", "client"),
     )
 
     def __init__(self, host: Host, wire: Wire, client: str) -> None:
@@ -70,8 +52,7 @@ class Connection:
         self._since = host.now
         self._closed = False
         # What the poller said of the socket and has not been found otherwise since.
-        self._readable = False
-        self._hung_up = False
+        self._readable = self._hung_up = False
         # Between two requests: nothing is read, answered or sent.
         self._idle = True
         # Only while a request is read that is not one known read.
@@ -83,8 +64,7 @@ class Connection:
         self._discarded_bytes = 0
         # The request that is answered, when that began, and its response on the way.
         self._asked = _NOBODY
-        self._began_at = 0.0
-        self._ordinal = 0
+        self._began_at, self._ordinal = 0.0, 0
         self._out: Outgoing | None = None
         # A disk is asked for what comes next; or would be, if it had not too much to do.
         self._waiting: Waits | None = None
@@ -94,8 +74,7 @@ class Connection:
         # Of a response that its client takes slowly.
         self._pace: Pace | None = None
         # How often its client took no more, and how much may wait unsent for it.
-        self._stalls = 0
-        self._unsent_bytes = FIXED
+        self._stalls, self._unsent_bytes = 0, FIXED
         host.poller.watch(wire.fd, self)
 
     # --- what drives it ---------------------------------------------------------------------------
@@ -339,13 +318,11 @@ class Connection:
             self._ending = True
 
     def _begin(self, asked: Asked) -> None:
-        self._began_at = self._host.clock()
-        self._since = self._host.now
+        self._began_at, self._since = self._host.clock(), self._host.now
         self._from_disk = False
         self._ordinal += 1
         self._asked = asked
-        if asked.last:
-            self._ending = True
+        self._ending = self._ending or asked.last
         reader = self._reader
         if reader is None:
             return
@@ -365,8 +342,7 @@ class Connection:
         if isinstance(answer, Answer):
             self._take(answer)
         else:
-            self._since = self._host.now
-            self._waiting = answer
+            self._waiting, self._since = answer, self._host.now
 
     def _take(self, answer: Answer) -> None:
         """An answer, for which a head is made."""
@@ -458,8 +434,7 @@ class Connection:
         return self._pace.trickles(out.sent_bytes, host.now, host.limits) and host.crowded
 
     def _finish(self) -> None:
-        self._finished = True
-        self._since = self._host.now
+        self._finished, self._since = True, self._host.now
         try:
             self._wire.finish()
         except OSError:

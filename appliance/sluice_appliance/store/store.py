@@ -232,12 +232,14 @@ class Store:
         check_header(header)
         member, name = self._disk_for(header, tier), object_name(key)
         try:
+            there = member.read(name)
+            replaced_bytes = there.size_bytes if there is not None else 0
             return PartialObject(
                 member.root,
                 header,
                 member.disk,
                 block_digests=block_digests,
-                published=lambda: self._published(member, header),
+                published=lambda: self._published(member, header, replaced_bytes),
                 failed=lambda error: member.failed_at(error, name),
             )
         except OSError as error:
@@ -273,9 +275,9 @@ class Store:
         where = f"no disk of tier {tier.value}" if tier else "no disk"
         raise OSError(errno.ENOSPC, f"{where} has room for {header.size_bytes} bytes")
 
-    def _published(self, member: Member, header: ObjectHeader) -> None:
+    def _published(self, member: Member, header: ObjectHeader, replaced_bytes: int) -> None:
         """What else stands under the key and is another object would be found before this one."""
-        member.stored_bytes += header.size_bytes
+        member.stored_bytes += header.size_bytes - replaced_bytes
         name = object_name(header.key)
         for other in self._usable():
             if other is not member:
@@ -285,14 +287,15 @@ class Store:
 
     def _delete_from(self, member: Member, name: str) -> None:
         try:
-            size_bytes = os.stat(member.path(name)).st_size
+            there = member.read(name)
+            size_bytes = os.stat(member.path(name)).st_size - BODY_OFFSET
             member.disk.remove(member.path(name))
         except FileNotFoundError:
             return
         except OSError as error:
             member.failed_at(error, name)
             raise
-        member.let_go(size_bytes - BODY_OFFSET)
+        member.let_go(size_bytes if there is None else there.size_bytes)
 
     def _find(self, name: str, tier: Tier | None) -> tuple[Member, ObjectHeader] | None:
         for member in self._ranked(name, tier):

@@ -200,3 +200,29 @@ def test_many_losses_on_a_large_store_do_not_keep_it_busy_with_looks() -> None:
         assert rig.store.looks * 30.0 <= 0.11 * 3600
 
     live(Rig(look_s=30.0), story)
+
+
+class HastyStore(SlowStore):
+    """Looks first, and takes its time then."""
+
+    async def contents(self) -> tuple[DiskContents, ...]:
+        seen = await FakeStore.contents(self)
+        await asyncio.sleep(self.look_s)
+        return seen
+
+
+def test_what_is_published_while_the_store_is_looked_over_is_not_forgotten() -> None:
+    async def story() -> None:
+        rig = Rig()
+        rig.store = HastyStore(rig.ssd, rig.hdd, look_s=5.0)
+        rig.stock = Stock(rig.store, FillTally(supervisor_counters()))
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(rig.stock.contents())
+            await asyncio.sleep(1)
+            await rig.put(A, b"a" * 100, Tier.SSD)
+        assert [set(disk.held) for disk in looking.result()] == [{A.key}, set()]
+        assert rig.stock.held is not None
+        assert set(rig.stock.held) == {A.key}
+        assert rig.stock.stored_bytes == A.size_bytes
+
+    simulate(story())

@@ -61,6 +61,7 @@ async def bounded(
     root: Path,
     limits: Limits,
     files: TlsFiles | None = None,
+    *,
     disks: tuple[DiskPlace, ...] = (),
 ) -> AsyncIterator[Bounded]:
     counters = metrics.serving_counters(1)

@@ -249,6 +249,16 @@ def test_an_object_moves_between_tiers_and_is_never_held_nowhere(tmp_path: Path)
         assert not move(store, KEYS[1], Tier.HDD)
 
 
+def test_an_object_that_is_put_again_takes_its_room_once(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store", specs(tmp_path, "a")) as store:
+        for size_bytes in (4, 4, 1000, 4):
+            put(store, KEYS[0], bytes(size_bytes))
+            assert store.disks()[0].stored_bytes == size_bytes
+        put(store, KEYS[1], bytes(500))
+        store.delete(KEYS[0])
+        assert store.disks()[0].stored_bytes == 500
+
+
 def test_a_full_disk_is_passed_over_for_one_with_room(tmp_path: Path) -> None:
     disks = [DiskSpec(spec.path, 1000, Tier.SSD) for spec in specs(tmp_path, "abc")]
     with Store.open(tmp_path / "store", disks) as store:
