@@ -87,6 +87,8 @@ class ServingPool:
         self._settings = settings
         self._listen = listen
         self._workers = workers
+        # Those of whoever makes the pool, who may keep off some of them later.
+        self._cores = frozenset(os.sched_getaffinity(0))
         self._counters = counters
         self._popularity = popularity
         # Sealed with the same keys, a client's session resumes with whichever worker it meets.
@@ -283,6 +285,7 @@ class ServingPool:
             name=f"serving-{number}.{generation}",
             argv=tuple(argv),
             pass_fds=tuple(inherited.values()),
+            cores=self._cores,
             stop_timeout_s=self._settings.limits.drain_s + _STOP_MARGIN_S,
         )
 

@@ -4,7 +4,7 @@ A serving worker on core 0 sends a hot object to one client at a steady rate; th
 request was due to the last byte, so that one that is late makes those behind it late too. The client stands on
 the worker's core and goes before all else there: the two never have work at once, and on another core it would
 wait for the kernel's copies of the fill. The source of the fill stands on core 1, as it would on another machine.
-The fill's threads stand back as in `sluice-appliance run` with one worker. Ways are measured in turns.
+The fill stands back as in `sluice-appliance run` with one worker. Ways are measured in turns.
 """
 
 import gc
