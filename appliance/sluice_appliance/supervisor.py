@@ -68,7 +68,7 @@ from sluice_appliance.store.tally import AuditTally
 from sluice_appliance.store.threaded import ThreadedStore
 from sluice_appliance.store.watching import watch_disks
 from sluice_runtime.addresses import parse_address
-from sluice_runtime.background import background_threads
+from sluice_runtime.background import background_threads, leave_cores
 from sluice_runtime.counters import SharedCounters, index_of
 from sluice_runtime.lifecycle import stop_signals
 from sluice_runtime.logs import get_logger
@@ -117,10 +117,6 @@ def own_box(
 async def _own(
     config: ApplianceConfig, store: Store, rng: random.Random, wall_clock: Callable[[], float]
 ) -> None:
-    # Disks and sources are spoken to in threads: all of it can wait for what serving needs of a core.
-    asyncio.get_running_loop().set_default_executor(
-        background_threads("background", cores_left=config.workers)
-    )
     counters = serving_counters(config.workers)
     if config.access_records is not None:
         try:
@@ -128,6 +124,9 @@ async def _own(
         except OSError as error:
             raise CannotStart(f"{error} (setting 'access_records')") from None
     popularity = Popularity(2 * config.workers)
+    # Workers have all cores; whatever is done here can wait for what they need.
+    leave_cores(config.workers)
+    asyncio.get_running_loop().set_default_executor(background_threads("background"))
     with ExitStack() as held:
         ours, theirs = (held.enter_context(end) for end in open_door())
         door = theirs.fileno() if config.pull_through else -1
@@ -186,7 +185,7 @@ async def _run(
         sent=lambda: counters.total(index_of(counters.specs, _BODY_BYTES)),
     )
     async with HttpSources.open_session(
-        config.appliance, opened=fill_tally.connection_opened, cores_left=config.workers
+        config.appliance, opened=fill_tally.connection_opened
     ) as session:
         reputation = Reputation()
         pulls = PullService(

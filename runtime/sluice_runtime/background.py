@@ -1,9 +1,9 @@
-"""Threads for work that can wait, beside processes that serve on the same machine.
+"""Work that can wait, beside processes that serve on the same machine.
 
-They keep off as many cores as are left to those who serve, where there are more: a thread that copies a MiB in
-the kernel is not interrupted, and who serves would wait for it. On shared cores a nice value is all: in
-SCHED_IDLE a thread that holds the interpreter's lock on a busy core would hold up the rest of its process
-for a second, heartbeats included.
+A process that does it keeps off as many cores as are left to those who serve, where there are more: a thread that
+copies a MiB in the kernel is not interrupted, and who serves would wait for it. On shared cores a nice value is
+all: in SCHED_IDLE a thread that holds the interpreter's lock on a busy core would hold up the rest of its
+process for a second, heartbeats included.
 """
 
 import os
@@ -13,22 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 BACKGROUND_NICE = 10
 
 
+def leave_cores(count: int) -> None:
+    """From now on this thread, and those that it starts, run on others, if there are any."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[count:] or cores)
+
+
 def background_threads(
-    name: str,
-    most: int | None = None,
-    *,
-    nice: int = BACKGROUND_NICE,
-    cores_left: int = 0,
+    name: str, most: int | None = None, *, nice: int = BACKGROUND_NICE
 ) -> ThreadPoolExecutor:
     """At most so many; as many as Python finds right for files and sockets where nobody says."""
-    return ThreadPoolExecutor(
-        most, thread_name_prefix=name, initializer=_stand_back, initargs=(nice, cores_left)
-    )
-
-
-def _stand_back(nice: int, cores_left: int) -> None:
-    # Of this thread alone: on Linux each has a nice value and cores of its own (setpriority(2),
-    # sched_setaffinity(2)).
-    os.nice(nice)
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[cores_left:] or cores)
+    # On Linux a nice value is a thread's own (setpriority(2)).
+    return ThreadPoolExecutor(most, thread_name_prefix=name, initializer=os.nice, initargs=(nice,))

@@ -70,6 +70,8 @@ class ProcessSpec:
     # Where its standard output and error are appended; inherited when None.
     log_path: Path | None = None
     pass_fds: tuple[int, ...] = ()
+    # Where it may run; where its keeper may when None.
+    cores: frozenset[int] | None = None
     # From SIGTERM to SIGKILL.
     stop_timeout_s: float = 10.0
 
@@ -143,7 +145,7 @@ class Keeper:
     async def _start(self) -> asyncio.subprocess.Process:
         log = None if self.spec.log_path is None else self.spec.log_path.open("ab")
         try:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *self.spec.argv,
                 env={**os.environ, **self.spec.env, _KEEPER_PID: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
@@ -155,6 +157,11 @@ class Keeper:
         finally:
             if log is not None:
                 log.close()
+        if self.spec.cores is not None:
+            # It may have ended already.
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(process.pid, self.spec.cores)
+        return process
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         _signal_group(process.pid, signal.SIGTERM, only_leader=True)

@@ -1,7 +1,9 @@
 import asyncio
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -268,3 +270,33 @@ def test_a_program_that_is_told_to_stop_closes_and_exits_with_0(number: signal.S
         program.send_signal(number)
         assert program.stdout.read() == "closed\n"
         assert program.wait(DEADLINE_S) == 0
+
+
+def test_a_child_may_run_on_cores_that_its_keeper_keeps_off(tmp_path: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    found: list[set[int]] = []
+
+    async def run() -> None:
+        reached = asyncio.Event()
+
+        def heard(event: Started | Exited) -> None:
+            found.append(os.sched_getaffinity(event.pid))
+            reached.set()
+
+        spec = ProcessSpec(
+            "child",
+            (sys.executable, "-c", "import time; time.sleep(60)"),
+            cores=frozenset(cores),
+            log_path=tmp_path / "log",
+        )
+        clock = time.monotonic
+        await until(Keeper(spec, backoff=Backoff(), clock=clock, on_event=heard), reached)
+
+    def keep() -> None:
+        os.sched_setaffinity(0, {min(cores)})
+        asyncio.run(run())
+
+    keeping = threading.Thread(target=keep)
+    keeping.start()
+    keeping.join()
+    assert found[0] == cores

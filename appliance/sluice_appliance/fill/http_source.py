@@ -37,15 +37,14 @@ class HttpSources:
         appliance: str | None = None,
         *,
         opened: Callable[[], None] = lambda: None,
-        cores_left: int = 0,
     ) -> AsyncIterator[HttpSession]:
         """No time limit of its own (the fetcher has the stall limit), nothing decoded on the way. Each
         request names the box that asks, so that one that comes back to it is known (RFC 8586). `opened`
-        hears of each connection over plain HTTP; so many cores are left to those who serve."""
+        hears of each connection over plain HTTP."""
         headers = {"Accept-Encoding": "identity", "User-Agent": "sluice-appliance"}
         if appliance is not None:
             headers["CDN-Loop"] = appliance
-        plain = PlainHttp(headers, opened=opened, cores_left=cores_left)
+        plain = PlainHttp(headers, opened=opened)
         try:
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None),

@@ -63,15 +63,12 @@ class PlainHttp:
         headers: Mapping[str, str],
         *,
         opened: Callable[[], None] = lambda: None,
-        cores_left: int = 0,
     ) -> None:
         self._headers = headers
         self._opened = opened
         # With when each was used last.
         self._idle: deque[tuple[float, Connection]] = deque()
-        self._receivers = background_threads(
-            "fill-receive", _RECEIVERS_MAX, nice=_RECEIVERS_NICE, cores_left=cores_left
-        )
+        self._receivers = background_threads("fill-receive", _RECEIVERS_MAX, nice=_RECEIVERS_NICE)
 
     def close(self) -> None:
         while self._idle:

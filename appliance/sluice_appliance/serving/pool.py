@@ -93,6 +93,8 @@ class ServingPool:
         self._door = door
         self._listen = listen
         self._workers = workers
+        # Those of whoever makes the pool, who may keep off some of them later.
+        self._cores = frozenset(os.sched_getaffinity(0))
         self._counters = counters
         self._popularity = popularity
         # Called for each copy of an object that its disk did not give.
@@ -315,6 +317,7 @@ class ServingPool:
             name=f"serving-{number}.{generation}",
             argv=tuple(argv),
             pass_fds=tuple(inherited.values()),
+            cores=self._cores,
             stop_timeout_s=self._settings.limits.drain_s + _STOP_MARGIN_S,
         )
 

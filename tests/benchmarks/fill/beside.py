@@ -1,9 +1,10 @@
 """What fill takes from viewers: how long hot objects take to be sent, while the box fills and while it does not.
 
 A serving worker on core 0 sends a hot object to one client at a steady rate; the client counts from when a
-request was due to the last byte, so that one that is late makes those behind it late too. The source of the
-fill, and the client, stand on core 1, as they would on other machines; the client goes before all else there.
-The fill's threads stand back as in `sluice-appliance run` with one worker. Ways are measured in turns.
+request was due to the last byte, so that one that is late makes those behind it late too. The client stands on
+the worker's core and goes before all else there: the two never have work at once, and on another core it would
+wait for the kernel's copies of the fill. The source of the fill stands on core 1, as it would on another machine.
+The fill stands back as in `sluice-appliance run` with one worker. Ways are measured in turns.
 """
 
 import gc
@@ -148,7 +149,7 @@ def _before_all_else() -> Iterator[None]:
     cores, policy = os.sched_getaffinity(0), os.sched_getscheduler(0)
     gc.collect()
     gc.disable()
-    os.sched_setaffinity(0, cores & {OTHER_CORE} or cores)
+    os.sched_setaffinity(0, cores & {SERVING_CORE} or cores)
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     try:

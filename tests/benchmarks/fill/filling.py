@@ -3,7 +3,8 @@
     filling.py FOLDER URL FACTS [BITS_PER_S] [--as-serving]
 
 FACTS is a JSON file: size, SHA-256 and digests of blocks of the object at URL. Says `filling` when it does, then
-each second how many MiB came. Its threads stand back as those of `sluice-appliance run` do; `--as-serving` leaves that out.
+each second how many MiB came. It stands back as the supervisor of `sluice-appliance run` does; `--as-serving`
+leaves that out.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from sluice_appliance.object_key import parse_key
 from sluice_appliance.store.layout import ObjectHeader
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
-from sluice_runtime.background import BACKGROUND_NICE, background_threads
+from sluice_runtime.background import BACKGROUND_NICE, background_threads, leave_cores
 
 KEY = parse_key("film/v1/a.mp4")
 _TELL_S = 1.0
@@ -33,6 +34,8 @@ _TELL_S = 1.0
 def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--as-serving"]
     stands_back = len(words) == len(sys.argv) - 1
+    if stands_back:
+        leave_cores(1)
     folder, url, facts = words[:3]
     bits_per_s = float(words[3]) if len(words) > 3 else None
     found = json.loads(Path(facts).read_text())
@@ -47,7 +50,6 @@ def main() -> None:
             bits_per_s,
             for_ever=True,
             nice=BACKGROUND_NICE if stands_back else 0,
-            cores_left=int(stands_back),
         )
     )
 
@@ -61,16 +63,13 @@ async def fill(
     *,
     for_ever: bool = False,
     nice: int = BACKGROUND_NICE,
-    cores_left: int = 0,
 ) -> None:
     """Once, or until killed. Each time the object is published durably; then it is deleted."""
-    asyncio.get_running_loop().set_default_executor(
-        background_threads("background", nice=nice, cores_left=cores_left)
-    )
+    asyncio.get_running_loop().set_default_executor(background_threads("background", nice=nice))
     tally = FillTally(supervisor_counters())
     with Store.open(root) as store:
         async with (
-            HttpSources.open_session(cores_left=cores_left) as session,
+            HttpSources.open_session() as session,
             asyncio.TaskGroup() as group,
         ):
             intake = Intake(
