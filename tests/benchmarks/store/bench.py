@@ -80,17 +80,22 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--seeds", type=_numbers(int), default=HELD_OUT_SEEDS)
+    parser.add_argument("--seeds", type=_numbers(int), help="2 to 6; of --quick 2")
     parser.add_argument("--seed", type=_numbers(int), dest="seeds", help="the same")
     parser.add_argument("--traces", type=lambda text: text.split(","), default=("vod", *ORDINARY))
     parser.add_argument(
-        "--budgets", type=_numbers(float), default=BUDGETS, help="drive writes a day, of vod"
+        "--budgets",
+        type=_numbers(float),
+        help="drive writes a day, of vod: 0.3, 1, 3; of --quick 1",
     )
     parser.add_argument(
         "--without", type=lambda text: set(text.split(",")), default=set(), help="policies"
     )
     parser.add_argument("--quick", action="store_true", help="small traces, in seconds")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.seeds = options.seeds or HELD_OUT_SEEDS[: 1 if options.quick else None]
+    options.budgets = options.budgets or ((ORDINARY_BUDGET,) if options.quick else BUDGETS)
+    return options
 
 
 def _numbers(kind: type[int] | type[float]) -> Callable[[str], list[int] | list[float]]:
