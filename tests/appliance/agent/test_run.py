@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import signal
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from appliance.agent.scripted_control_plane import Authority, Script, serving
 from appliance.deadline import until
@@ -133,6 +135,19 @@ def test_a_box_serves_before_it_has_a_control_plane_and_fills_when_there_is_one(
     with box.running():
         asyncio.run(story())
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_the_process_that_fills_leaves_a_core_to_each_worker_and_workers_have_all(
+    tmp_path: Path,
+) -> None:
+    cores = os.sched_getaffinity(0)
+    box = Box(tmp_path, control_plane="127.0.0.1:1", enrolment="127.0.0.1:1")
+    with box.running() as process:
+        asyncio.run(until("it serves", lambda: box.health().get("healthy")))
+        [worker] = psutil.Process(process.pid).children()
+        assert os.sched_getaffinity(process.pid) == set(sorted(cores)[1:] or cores)
+        threads = {thread.id for thread in psutil.Process(worker.pid).threads()}
+        assert all(os.sched_getaffinity(thread) == cores for thread in threads)
 
 
 def test_what_stands_against_a_start_is_one_line_that_names_its_setting(tmp_path: Path) -> None:
