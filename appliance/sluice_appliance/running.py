@@ -46,7 +46,8 @@ def _run(arguments: argparse.Namespace) -> int:
     except settings.ConfigError as error:
         return _refuse(str(error))
     # Here, as gRPC and what stands on it would cost `serve` and `import` some tenths of a second.
-    from sluice_appliance.supervisor import CannotStart, own_box
+    from sluice_appliance.errors import CannotStart
+    from sluice_appliance.supervisor import own_box
 
     try:
         own_box(config, random.Random(), wall_clock=arguments.wall_clock)

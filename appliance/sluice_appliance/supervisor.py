@@ -5,26 +5,21 @@ lock is taken before anything is started; everything runs in one task group and 
 """
 
 import asyncio
-import importlib.metadata
-import os
 import random
 import socket
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
-import psutil
 from prometheus_client import CollectorRegistry
 
-from sluice_appliance.agent.agent import Agent, AgentSettings
-from sluice_appliance.agent.enrolment import EnrolmentRequest, check_identity, is_enrolled
-from sluice_appliance.agent.reporter import Standing, Vitals
+from sluice_appliance.admin import BODY_BYTES, admin_page, vitals
+from sluice_appliance.agent.agent import Agent
+from sluice_appliance.agent.enrolment import check_identity, is_enrolled
 from sluice_appliance.agent.tally import AgentTally
 from sluice_appliance.agent.title_demand import TitleDemand
 from sluice_appliance.config import AUDIT_BYTES_PER_S, ApplianceConfig
+from sluice_appliance.errors import CannotStart
 from sluice_appliance.fill.bookkeeper import Bookkeeper
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.progress import NOTHING_WANTED
@@ -32,7 +27,6 @@ from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.shaping import RateLimit
 from sluice_appliance.fill.surroundings import ServingLoad, received_bytes
 from sluice_appliance.fill.tally import FillTally
-from sluice_appliance.fill.worker import FillSettings
 from sluice_appliance.gauges import (
     FILL_POSTPONED,
     FILL_ROI,
@@ -46,20 +40,16 @@ from sluice_appliance.gauges import (
     Gauges,
 )
 from sluice_appliance.metrics import serving_counters, supervisor_counters
+from sluice_appliance.part_settings import agent_settings, pull_settings, serving_settings, standing
 from sluice_appliance.pull.links import open_door
-from sluice_appliance.pull.service import PullService, PullSettings, blocks_max
+from sluice_appliance.pull.service import PullService
 from sluice_appliance.pull.tally import PullTally
 from sluice_appliance.serving.errors import AddressRefused, TlsFilesRefused
-from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.orders import look_on, obey
 from sluice_appliance.serving.pool import ServingPool
 from sluice_appliance.serving.popularity import Popularity
 from sluice_appliance.serving.popularity_page import PopularityPage
 from sluice_appliance.serving.record_writer import check_records
-from sluice_appliance.serving.settings import ServingSettings
-from sluice_appliance.serving.telling import Telling
-from sluice_appliance.serving.tokens.gate import Demand
-from sluice_appliance.store.disks import DiskPlace, DiskState, Tier
 from sluice_appliance.store.errors import StoreError, StoreInUse
 from sluice_appliance.store.scrubbing import Scrubber
 from sluice_appliance.store.store import Store
@@ -72,21 +62,13 @@ from sluice_runtime.background import background_threads, leave_cores
 from sluice_runtime.counters import SharedCounters, index_of
 from sluice_runtime.lifecycle import stop_signals
 from sluice_runtime.logs import get_logger
-from sluice_runtime.metrics import SharedCountersCollector, serve_admin
+from sluice_runtime.metrics import SharedCountersCollector
 
 log = get_logger(__name__)
 
 
-class CannotStart(Exception):
-    """A setting stands against it, which the message names. Nothing has been started."""
-
-
 # In the store's folder, as it says what the store should hold.
-_MANIFEST_FILE = "manifest.signed"
 _ACCOUNTS_FILE = "fill-accounts.json"
-_SIGNED_KEYS_FILE = "token-keys.signed"
-_KEYS_FILE = "token-keys.json"
-_BODY_BYTES = "sluice_appliance_body_bytes_total"
 
 
 def own_box(
@@ -130,7 +112,9 @@ async def _own(
     with ExitStack() as held:
         ours, theirs = (held.enter_context(end) for end in open_door())
         door = theirs.fileno() if config.pull_through else -1
-        pool = _pool(config, store.places(), counters, popularity, door)
+        settings = serving_settings(config, store.places(), pulls=door >= 0)
+        listen = parse_address(config.listen)
+        pool = ServingPool(settings, listen, config.workers, counters, popularity, door=door)
         await _bind_and_run(config, store, pool, counters, popularity, ours, rng, wall_clock)
 
 
@@ -182,14 +166,14 @@ async def _run(
         fill_tally,
         wall_clock=wall_clock,
         received=received_bytes,
-        sent=lambda: counters.total(index_of(counters.specs, _BODY_BYTES)),
+        sent=lambda: counters.total(index_of(counters.specs, BODY_BYTES)),
     )
     async with HttpSources.open_session(
         config.appliance, opened=fill_tally.connection_opened
     ) as session:
         reputation = Reputation()
         pulls = PullService(
-            _pull_settings(config, store),
+            pull_settings(config, store),
             door,
             reader=HttpSources(session),
             fill_tally=fill_tally,
@@ -201,14 +185,14 @@ async def _run(
             now=asyncio.get_running_loop().time(),
         )
         agent = Agent(
-            _agent_settings(config),
-            _standing(config, pool.address.port),
+            agent_settings(config),
+            standing(config, pool.address.port),
             store=ThreadedStore(store),
             reader=HttpSources(session),
             fill_tally=fill_tally,
             tally=AgentTally(own_counters),
             demand=demand,
-            vitals=lambda stored_bytes: _vitals(pool, counters, stored_bytes),
+            vitals=lambda stored_bytes: vitals(pool, counters, stored_bytes),
             books=books,
             load=ServingLoad(pool, counters).look,
             rng=rng,
@@ -231,12 +215,12 @@ async def _run(
         )
         registry.register(DiskGauges(store.disks))
         store.go_by(asyncio.get_running_loop().time)
-        with stop_signals() as stop, ThreadPoolExecutor(_audit_threads(config), "audit") as threads:
+        with stop_signals() as stop, background_threads("audit", _audit_threads(config)) as threads:
             audited = ThreadedStore(store, threads)
             scrubber = _scrubber(config, audited, agent, own_counters)
             suspects = _suspects(config, audited, agent, own_counters)
             pool.suspect = suspects.add
-            async with _admin_page(config, registry, pool, agent, popularity):
+            async with admin_page(config, registry, pool, agent, popularity):
                 log.info("appliance_started", appliance=config.appliance, listen=config.listen)
                 store.tell()
                 await _until_stopped(
@@ -249,33 +233,6 @@ async def _run(
                     suspects,
                     stop,
                 )
-
-
-@asynccontextmanager
-async def _admin_page(
-    config: ApplianceConfig,
-    registry: CollectorRegistry,
-    pool: ServingPool,
-    agent: Agent,
-    popularity: PopularityPage,
-) -> AsyncIterator[None]:
-    address = parse_address(config.admin_listen)
-    page = serve_admin(
-        address.host,
-        address.port,
-        registry,
-        lambda: _health(config, pool, agent),
-        routes=popularity.routes(),
-    )
-    try:
-        await page.__aenter__()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error
-        raise CannotStart(f"{address}: {reason} (setting 'admin_listen')") from None
-    try:
-        yield
-    finally:
-        await page.__aexit__(None, None, None)
 
 
 async def _until_stopped(
@@ -342,109 +299,3 @@ def _suspects(
         pace=lambda now: RateLimit(8 * bytes_per_s, now),
         lost=agent.objects_lost,
     )
-
-
-def _health(
-    config: ApplianceConfig, pool: ServingPool, agent: Agent
-) -> tuple[bool, Mapping[str, object]]:
-    """Healthy is what players need: that it serves, and is to go on. The rest is for people."""
-    progress = agent.progress()
-    facts: dict[str, object] = {
-        "appliance": config.appliance,
-        "serving": pool.accepting(),
-        "draining": pool.draining,
-        "enrolled": agent.enrolled,
-        "control_plane": agent.connected,
-    }
-    if progress is not None:
-        facts |= {
-            "manifest_revision": progress.manifest_revision,
-            "held_objects": progress.held_objects,
-            "wanted_objects": progress.wanted_objects,
-            "held_bytes": progress.held_bytes,
-            "wanted_bytes": progress.wanted_bytes,
-        }
-    return pool.takes_clients(), facts
-
-
-def _vitals(pool: ServingPool, counters: SharedCounters, stored_bytes: int) -> Vitals:
-    return Vitals(
-        serving=pool.takes_clients(),
-        stored_bytes=stored_bytes,
-        cpu_fraction=psutil.cpu_percent() / 100,
-        sent_bytes_total=counters.total(index_of(counters.specs, _BODY_BYTES)),
-    )
-
-
-def _standing(config: ApplianceConfig, port: int) -> Standing:
-    return Standing(
-        appliance=f"appliances/{config.appliance}",
-        incarnation=uuid.uuid4().hex,
-        ipv4=config.serving_ipv4,
-        ipv6=config.serving_ipv6,
-        port=port,
-        tls=config.tls_certificate is not None,
-        software_version=importlib.metadata.version("sluice"),
-        capacity_bytes=config.store_bytes,
-    )
-
-
-def _agent_settings(config: ApplianceConfig) -> AgentSettings:
-    return AgentSettings(
-        enrolment=EnrolmentRequest(
-            appliance=f"appliances/{config.appliance}",
-            target=config.enrolment,
-            token=config.enrolment_token or "",
-            certificate_authority=config.certificate_authority,
-            identity=config.identity,
-        ),
-        control_plane=config.control_plane,
-        manifest=config.store / _MANIFEST_FILE,
-        signed_token_keys=config.store / _SIGNED_KEYS_FILE,
-        token_keys=config.store / _KEYS_FILE,
-        fill=FillSettings(concurrency=config.fill_concurrency, stall_s=config.fill_stall_s),
-    )
-
-
-def _pull_settings(config: ApplianceConfig, store: Store) -> PullSettings:
-    disks = [disk for disk in store.disks() if disk.state is DiskState.IN_USE]
-    flash = [disk for disk in disks if disk.tier is Tier.SSD]
-    return PullSettings(
-        memory_bytes=config.pull_memory_bytes,
-        # Without flash in use nothing is kept on it.
-        flash_bytes=config.pull_flash_bytes if flash else 0,
-        stall_s=config.fill_stall_s,
-        flash=Path(flash[0].name) if flash else config.store,
-    )
-
-
-def _pool(
-    config: ApplianceConfig,
-    disks: tuple[DiskPlace, ...],
-    counters: SharedCounters,
-    popularity: Popularity,
-    door: int,
-) -> ServingPool:
-    settings = ServingSettings(
-        store=str(config.store.absolute()),
-        disks=disks,
-        name=config.appliance,
-        limits=Limits(client_connections=config.client_connections),
-        telling=Telling(
-            records=_absolute(config.access_records),
-            records_per_s=config.access_records_per_s,
-            clients=config.access_records_clients,
-            appliance=config.appliance,
-        ),
-        tls_certificate=_absolute(config.tls_certificate),
-        tls_key=_absolute(config.tls_key),
-        tokens=Demand(config.tokens),
-        token_keys=_absolute(config.store / _KEYS_FILE),
-        pulled_blocks=blocks_max(config.pull_memory_bytes) if door >= 0 else 0,
-    )
-    listen = parse_address(config.listen)
-    return ServingPool(settings, listen, config.workers, counters, popularity, door=door)
-
-
-def _absolute(path: Path | None) -> str:
-    return "" if path is None else str(path.absolute())
