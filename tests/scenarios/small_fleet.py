@@ -204,10 +204,7 @@ def configure_box(
         "enrolment_token": token,
         **settings,
     }
-    lines = [
-        f"{key} = {value!r}" if not isinstance(value, str) else f'{key} = "{value}"'
-        for key, value in known.items()
-    ]
+    lines = [f"{key} = {json.dumps(value)}" for key, value in known.items()]
     (home / "config.toml").write_text("\n".join(lines) + "\n")
     return box
 

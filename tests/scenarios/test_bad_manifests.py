@@ -72,6 +72,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         control_plane=f"127.0.0.1:{ports[0]}",
         enrolment=f"127.0.0.1:{ports[1]}",
         capacity_bytes=CAPACITY_BYTES,
+        pull_through=False,
     )
     bodies = {"film": FILM, "other": OTHER, "evil": EVIL, "huge": HUGE}
     with contextlib.ExitStack() as stack:
@@ -152,6 +153,6 @@ def test_of_a_manifest_that_is_too_big_for_the_disk_comes_what_fits_and_nothing_
     assert "huge" not in system.asked_for()
     assert system.stored_bytes() <= CAPACITY_BYTES
     assert system.counters()["sluice_appliance_fill_disk_errors_total"] == 0
-    reports = system.script.reports
-    until("it is told", lambda: reports[-1].held_objects == 2, within_s=20)
-    assert (reports[-1].wanted_objects, len(reports[-1].complete_titles)) == (3, 2)
+    report = system.script.last_report
+    until("it is told", lambda: report().held_objects == 2, within_s=20)
+    assert (report().wanted_objects, len(report().complete_titles)) == (3, 2)

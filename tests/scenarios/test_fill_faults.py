@@ -108,7 +108,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         fleet = stack.enter_context(small_fleet(folder, origin_url=f"http://127.0.0.1:{origin}/"))
         fleet.add_site("far")
         box = configure_box(
-            fleet, "box", "127.0.30.2", fleet.add_box("box"), fill_stall_s=1.0, workers=1
+            fleet, "box", "127.0.30.2", fleet.add_box("box"), fill_stall_s=1.0, pull_through=False
         )
         ports = {
             way: stack.enter_context(
