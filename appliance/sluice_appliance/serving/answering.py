@@ -28,7 +28,6 @@ from sluice_appliance.serving.spoilt import Unreadable, is_spoilt
 from sluice_appliance.serving.target import host_of, read_target
 from sluice_appliance.serving.tokens.claims import Refusal
 from sluice_appliance.serving.tokens.gate import Gate
-from sluice_appliance.serving.windows import WINDOW_BYTES
 
 # What an answer waits for: a disk, or bytes from elsewhere.
 Waits = Pending | PullWait
@@ -89,16 +88,11 @@ class Answerer:
             target = permit
         if self._pulls is not None and (key := self._pulls.missing(target, now)):
             return self._answer_missing(Missing(key), target, asked, now, wake)
-        ahead_bytes = WINDOW_BYTES if _asks_for_the_beginning(asked) else 0
-        found = self._objects.find(target, now, ahead_bytes)
+        found = self._objects.find(target, now, with_body=_asks_for_the_beginning(asked))
         if isinstance(found, OpenObject):
             return self._answer_from(found, asked, now, wake, waited)
         if isinstance(found, Cold):
-            return self._begun(
-                self._cold_reads.open(
-                    found.path, found.open, found.opened, wake, reads=bool(ahead_bytes)
-                )
-            )
+            return self._begun(self._cold_reads.open(found.path, found.open, found.opened, wake))
         if isinstance(found, Missing):
             return self._answer_missing(found, target, asked, now, wake)
         outcome = Outcome.ABSENT if found.status == 404 else Outcome.REFUSED

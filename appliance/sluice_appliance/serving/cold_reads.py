@@ -37,22 +37,15 @@ class Pending:
 
     def woken(self, error: Exception | None) -> None:
         self.waiting = None
-        if isinstance(error, FileNotFoundError):
-            # Nothing was read: it says nothing of how busy the disk is.
-            self._give_up()
-        else:
-            self._give_back(failed=error is not None)
+        self._give_back(failed=error is not None)
         self._wake(error)
 
     def cancel(self) -> None:
         if self.waiting is not None:
             self._reads.ahead.cancel(self.waiting)
             self.waiting = None
-            self._give_up()
-
-    def _give_up(self) -> None:
-        if self._permit is not None:
-            self._reads.limiter.give_up(self._permit, self._reads.clock())
+            if self._permit is not None:
+                self._reads.limiter.give_up(self._permit, self._reads.clock())
 
     def _give_back(self, *, failed: bool) -> None:
         if self._permit is not None:
@@ -109,17 +102,8 @@ class ColdReads:
         wake: Wake,
         *,
         begun: bool = False,
-        reads: bool = False,
     ) -> Pending | Shed:
-        """For a response whose object must be opened first: see `ReadAhead.open`. `reads` says that the
-        opening brings bytes of the body too, and so counts as a read."""
-        permit = self.limiter.try_begin(Kind.OPENING, self.clock()) if reads else None
-        if reads and permit is None:
-            return Shed.DISK_BUSY
-        pending = Pending(self, permit, wake)
+        """For a response whose object must be opened first: see `ReadAhead.open`."""
+        pending = Pending(self, None, wake)
         pending.waiting = self.ahead.open(path, opening, opened, pending.woken, begun=begun)
-        if pending.waiting is None:
-            if permit is not None:
-                self.limiter.end(permit, self.clock(), dropped=True)
-            return Shed.QUEUE_FULL
-        return pending
+        return Shed.QUEUE_FULL if pending.waiting is None else pending

@@ -73,7 +73,7 @@ class OpenObject:
         self.checked_at = 0.0
         # By which it is asked for.
         self.target = b""
-        # What of its beginning came with the opening, and what is known to be in memory of its body.
+        # What of its body came with the opening, and what is known to be in memory of its body.
         self.brought_bytes = 0
         self.pages = KnownPages(facts.size_bytes)
         # Where its hits are counted, and those that were not added there yet (`hot.py`).
@@ -161,10 +161,10 @@ class OpenObjects:
         self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
 
     def find(
-        self, target: bytes, now: float, ahead_bytes: int = 0
+        self, target: bytes, now: float, *, with_body: bool = False
     ) -> OpenObject | Missing | Response | Cold:
         """The object, not yet acquired; that there is none; the refusal to send; or what must be done
-        first, which brings so much of its beginning along."""
+        first, which brings the body of a small object along, `with_body`."""
         if b"?" in target:
             target = target.partition(b"?")[0]
         found = self._open.get(target)
@@ -173,7 +173,7 @@ class OpenObjects:
                 self._open.move_to_end(target)
                 return found
             self._forget(target)
-        return self._open_anew(target, now, ahead_bytes)
+        return self._open_anew(target, now, with_body=with_body)
 
     def find_open(self, target: bytes, now: float) -> OpenObject | None:
         """An object that is open and was looked at of late; None says nothing of it."""
@@ -200,7 +200,7 @@ class OpenObjects:
         key = read_target(found.target)
         assert not isinstance(key, Response), "an object without a key"
         paths = [path for path in self._paths(key) if not self._spoilt.has(path, now)]
-        return self._cold(found.target, key, paths, now, 0) if paths else None
+        return self._cold(found.target, key, paths, now) if paths else None
 
     def opened_instead(self, found: OpenObject, now: float) -> OpenObject | None:
         there = self._open.get(found.target)
@@ -214,7 +214,7 @@ class OpenObjects:
             self._spoilt.add(path, 0, now)
 
     def _open_anew(
-        self, target: bytes, now: float, ahead_bytes: int
+        self, target: bytes, now: float, *, with_body: bool
     ) -> OpenObject | Missing | Response | Cold:
         key = read_target(target)
         if isinstance(key, Response):
@@ -232,7 +232,7 @@ class OpenObjects:
             self._row[tally.REFUSED_STORAGE] += 1
             return unreadable()
         if found is None:
-            return self._cold(target, key, paths, now, ahead_bytes)
+            return self._cold(target, key, paths, now, with_body=with_body)
         self._keep(target, key, now, Opened(found, spoilt))
         return found
 
@@ -241,10 +241,16 @@ class OpenObjects:
         return [named_path(disk.root, name) for disk in rank(name, self._disks)]
 
     def _cold(
-        self, target: bytes, key: ObjectKey, paths: Sequence[str], now: float, ahead_bytes: int
+        self,
+        target: bytes,
+        key: ObjectKey,
+        paths: Sequence[str],
+        now: float,
+        *,
+        with_body: bool = False,
     ) -> Cold:
         def from_disk() -> Opened:
-            open_one = partial(_open_from_disk, key=key, ahead_bytes=ahead_bytes)
+            open_one = partial(_open_from_disk, key=key, with_body=with_body)
             return Opened(*_open_first(paths, open_one))
 
         return Cold(paths[0], from_disk, partial(self._keep, target, key, now))
@@ -333,17 +339,18 @@ def _open_from_memory(path: str, key: ObjectKey, residency: Residency) -> OpenOb
     return None
 
 
-def _open_from_disk(path: str, key: ObjectKey, ahead_bytes: int) -> OpenObject:
-    """Waits for the disk, for header and beginning in one go: who asks waits for one thread, not for
-    two. Raises OSError and StorageFault."""
+def _open_from_disk(path: str, key: ObjectKey, *, with_body: bool) -> OpenObject:
+    """Waits for the disk; for header and body of a small object in one go, which is one read for the disk:
+    who asks waits for one thread, not for two. Raises OSError and StorageFault."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        if ahead_bytes:
+        if with_body:
             os.posix_fadvise(fd, 0, HINT_BYTES, os.POSIX_FADV_WILLNEED)
         found = _described(path, fd, key, os.pread(fd, BODY_OFFSET, 0))
-        found.brought_bytes = min(ahead_bytes, found.facts.size_bytes)
-        if found.brought_bytes:
-            bring_in(fd, BODY_OFFSET, found.brought_bytes)
+        size_bytes = found.facts.size_bytes
+        if with_body and 0 < size_bytes <= HINT_BYTES - BODY_OFFSET:
+            bring_in(fd, BODY_OFFSET, size_bytes)
+            found.brought_bytes = size_bytes
         return found
     except BaseException:
         os.close(fd)

@@ -124,28 +124,6 @@ def test_openings_beyond_the_queue_are_refused_and_the_others_are_done(disk: Dis
     assert len(opened) == len(disk.woken) == JOBS_AT_ONCE + NEW_WAITING_MAX
 
 
-def test_openings_that_read_count_as_reads_and_those_of_nothing_teach_nothing(disk: Disk) -> None:
-    def absent() -> None:
-        raise FileNotFoundError("b")
-
-    limit = disk.limiter.limit
-    for number, opening in enumerate([lambda: None] * (limit - 1) + [absent]):
-        begun = disk.reads.open(
-            str(number), opening, lambda opened: None, disk.woken.append, reads=True
-        )
-        assert isinstance(begun, Pending)
-    assert disk.limiter.in_flight == limit
-    for reads, refused in ((True, True), (False, False)):
-        begun = disk.reads.open(
-            "c", lambda: None, lambda opened: None, disk.woken.append, reads=reads
-        )
-        assert (begun is Shed.DISK_BUSY) == refused
-    disk.work()
-    assert disk.limiter.in_flight == 0
-    assert disk.limiter.limit >= limit
-    assert len(disk.woken) == limit + 1
-
-
 def test_a_read_that_finds_the_queue_full_keeps_no_permit(disk: Disk, body: Body) -> None:
     for number in range(JOBS_AT_ONCE + NEW_WAITING_MAX):
         disk.reads.open(str(number), lambda: None, lambda opened: None, lambda error: None)

@@ -90,11 +90,11 @@ class ForgetfulObjects(OpenObjects):
         return None
 
     def find(
-        self, target: bytes, now: float, ahead_bytes: int = 0
+        self, target: bytes, now: float, *, with_body: bool = False
     ) -> OpenObject | Missing | Response | Cold:
         if target in self._open:
             self._forget(target)
-        return super().find(target, now, ahead_bytes)
+        return super().find(target, now, with_body=with_body)
 
 
 class BlindReadAhead(ReadAhead):
