@@ -106,15 +106,15 @@ async def _own(
         except OSError as error:
             raise CannotStart(f"{error} (setting 'access_records')") from None
     popularity = Popularity(2 * config.workers)
-    # Workers have all cores; whatever is done here can wait for what they need.
-    leave_cores(config.workers)
-    asyncio.get_running_loop().set_default_executor(background_threads("background"))
     with ExitStack() as held:
         ours, theirs = (held.enter_context(end) for end in open_door())
         door = theirs.fileno() if config.pull_through else -1
         settings = serving_settings(config, store.places(), pulls=door >= 0)
         listen = parse_address(config.listen)
         pool = ServingPool(settings, listen, config.workers, counters, popularity, door=door)
+        # Workers have all cores; whatever is done here can wait for what they need.
+        leave_cores(config.workers)
+        asyncio.get_running_loop().set_default_executor(background_threads("background"))
         await _bind_and_run(config, store, pool, counters, popularity, ours, rng, wall_clock)
 
 

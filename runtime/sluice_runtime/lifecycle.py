@@ -110,9 +110,13 @@ class Keeper:
         self._clock = clock
         self._on_event = on_event
         self._retired = asyncio.Event()
+        self._farewell: signal.Signals | None = None
+        # Of the thread that starts children, for as long as it is not lent to one.
+        self._own_cores = os.sched_getaffinity(0)
 
     def retire(self, number: signal.Signals) -> None:
         """Tells the child once, by a signal, to end in its own time; `run` returns when it has ended."""
+        self._farewell = number
         self._retired.set()
         if self.pid is not None:
             _signal_group(self.pid, number, only_leader=True)
@@ -124,6 +128,9 @@ class Keeper:
             process = await self._start()
             self.pid = process.pid
             self._on_event(Started(self.spec.name, process.pid))
+            if self._farewell is not None:
+                # It was said while the child was being started.
+                _signal_group(process.pid, self._farewell, only_leader=True)
             try:
                 returncode = await process.wait()
             except asyncio.CancelledError:
@@ -145,7 +152,10 @@ class Keeper:
     async def _start(self) -> asyncio.subprocess.Process:
         log = None if self.spec.log_path is None else self.spec.log_path.open("ab")
         try:
-            process = await asyncio.create_subprocess_exec(
+            if self.spec.cores is not None:
+                # A child runs where its parent does, with all its threads, from the first on.
+                os.sched_setaffinity(0, self.spec.cores)
+            return await asyncio.create_subprocess_exec(
                 *self.spec.argv,
                 env={**os.environ, **self.spec.env, _KEEPER_PID: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
@@ -155,13 +165,9 @@ class Keeper:
                 process_group=0,
             )
         finally:
+            os.sched_setaffinity(0, self._own_cores)
             if log is not None:
                 log.close()
-        if self.spec.cores is not None:
-            # It may have ended already.
-            with suppress(ProcessLookupError):
-                os.sched_setaffinity(process.pid, self.spec.cores)
-        return process
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         _signal_group(process.pid, signal.SIGTERM, only_leader=True)

@@ -6,6 +6,8 @@ number a response) and says when nobody reads them any more (`Leave`). It is tol
 let go (`Drop`) and what failed (`Failed`). A block never changes: who has one may send it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Final
 
@@ -101,9 +103,20 @@ _to_worker: "msgspec.msgpack.Decoder[ToWorker]" = msgspec.msgpack.Decoder(ToWork
 
 def decode_from_worker(packet: bytes) -> FromWorker:
     """Raises msgspec.DecodeError."""
-    return _from_worker.decode(packet)
+    with _text_is_text():
+        return _from_worker.decode(packet)
 
 
 def decode_to_worker(packet: bytes) -> ToWorker:
     """Raises msgspec.DecodeError."""
-    return _to_worker.decode(packet)
+    with _text_is_text():
+        return _to_worker.decode(packet)
+
+
+@contextmanager
+def _text_is_text() -> Iterator[None]:
+    """Of the name of a field that is no UTF-8, msgspec says so in an error of Python's."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None

@@ -144,7 +144,7 @@ def test_complaint_18_a_client_that_leaves_is_not_fetched_for_to_the_end(tmp_pat
         await until("the pull ends", lambda: served.count("pulls_abandoned_total") >= 1)
         await until("nothing is under way", lambda: not served.pulls.puller.pulls_under_way)
         # The block that was under way, and what the source had sent before it was let go of.
-        assert served.pulls.puller.blocks_in_memory == 3
+        assert 3 <= served.pulls.puller.blocks_in_memory <= 4
         assert served.count("pull_bytes_total") < PIECE_BLOCKS * MIB
         assert len(origin.asked) <= 2
 

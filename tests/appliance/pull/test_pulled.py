@@ -283,7 +283,8 @@ def test_what_another_box_asks_for_is_not_asked_of_a_third(tmp_path: Path) -> No
 def test_while_a_long_response_lasts_it_is_looked_up_again_and_sources_may_move(
     tmp_path: Path,
 ) -> None:
-    body = body_of(20 * MIB)
+    # Far more than fits between a worker and its client.
+    body = body_of(48 * MIB)
 
     async def run() -> None:
         first, second = Origin({KEY: body}), Origin({KEY: body})
@@ -295,7 +296,7 @@ def test_while_a_long_response_lasts_it_is_looked_up_again_and_sources_may_move(
             # As if it was said long ago.
             catalog = served.pulls.catalog
             catalog._known[KEY] = -1e9, catalog._known[KEY][1]
-            assert await reply.some(19 * MIB) == body[MIB:]
+            assert await reply.some(47 * MIB) == body[MIB:]
             assert served.titles.asked == [KEY, KEY]
             assert second.asked
 
