@@ -117,8 +117,9 @@ class Answerer:
             return None
         named = target
         if self.gate.required or b"=" in target:
-            permit = self.gate.judge(target, fields.get(b"host", b""), self._wall_clock())
-            if isinstance(permit, Refusal):
+            # Who is refused is refused, and counted, once: on the long way.
+            permit = self.gate.recall(target, self._wall_clock())
+            if permit is None:
                 return None
             named = permit
         found = self._objects.find_open(named, now)

@@ -30,6 +30,7 @@ from sluice_appliance.serving.openssl import Context, TlsFiles
 from sluice_appliance.serving.popularity import Hits
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.telling import Teller, Telling
+from sluice_appliance.serving.tokens.claims import Reason
 from sluice_appliance.serving.tokens.gate import CLOCK_SKEW_S, Demand
 from sluice_appliance.serving.tokens.keys import KeySet
 
@@ -186,6 +187,22 @@ def test_a_token_is_looked_at_again_though_its_requests_go_the_short_way(
         assert went_the_short_way(served) == 0
         client.send(ask(b"small"))
         assert reading.answer()[0] == 403
+
+
+def test_who_is_refused_again_and_again_is_counted_once_each_time(
+    store: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(key_set())
+    settings = ServingSettings(store=str(store), tokens=Demand.REQUIRED, token_keys=str(keys))
+    forged = ask(b"small").replace(b"/film/", b"/film;CAT=" + b"A" * 40 + b"/")
+    with by_hand(store, settings=settings) as served, closing(served.connect()) as client:
+        reading = Reading(client)
+        reasons = slice(tally.TOKEN_REFUSED_FIRST, tally.TOKEN_REFUSED_FIRST + len(Reason))
+        for number in range(1, 7):
+            client.send(ask(b"small") if number <= 3 else forged)
+            assert reading.answer()[0] == 403
+            assert sum(served.row[reasons]) == number
 
 
 def test_keys_that_are_withdrawn_end_the_short_way_within_a_tick(

@@ -115,6 +115,12 @@ class Gate:
         `target` as in the request line, `host` as in its field, `now` in seconds since 1970. Where no
         token is required, one that is there is taken off and not looked at.
         """
+        known = self.recall(target, now)
+        return self._judge_carefully(target, host, now) if known is None else known
+
+    def recall(self, target: bytes, now: float) -> bytes | None:
+        """The target without its token where it was permitted before, whatever the host, or needs none;
+        None says nothing of it."""
         permit = self._permits.get(target)
         if permit is not None:
             since, until, path = permit
@@ -123,7 +129,7 @@ class Gate:
                 return path
         elif not self.required and _PARAMETER not in target:
             return target
-        return self._judge_carefully(target, host, now)
+        return None
 
     def _judge_carefully(self, target: bytes, host: bytes, now: float) -> bytes | Refusal:
         origin_form, authority = split_absolute(target, host)
