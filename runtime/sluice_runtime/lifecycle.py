@@ -165,7 +165,8 @@ class Keeper:
                 process_group=0,
             )
         finally:
-            os.sched_setaffinity(0, self._own_cores)
+            if self.spec.cores is not None:
+                os.sched_setaffinity(0, self._own_cores)
             if log is not None:
                 log.close()
 

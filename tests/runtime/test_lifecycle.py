@@ -171,6 +171,22 @@ def test_a_child_that_is_retired_ends_in_its_own_time_and_none_takes_its_place(
     assert keeper.restarts == 0
 
 
+def test_a_child_that_is_retired_while_it_is_being_started_hears_of_it(tmp_path: Path) -> None:
+    events: list[Started | Exited] = []
+
+    async def run() -> None:
+        keeper = keeper_of(RETIRES, tmp_path / "pid", events)
+        running = asyncio.ensure_future(keeper.run())
+        await asyncio.sleep(0)
+        assert keeper.pid is None
+        keeper.retire(signal.SIGQUIT)
+        async with asyncio.timeout(DEADLINE_S):
+            await running
+
+    asyncio.run(run())
+    assert [type(event) for event in events] == [Started]
+
+
 def test_a_child_that_is_retired_while_it_waits_to_start_again_does_not_start(
     tmp_path: Path,
 ) -> None:

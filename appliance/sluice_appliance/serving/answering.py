@@ -80,12 +80,10 @@ class Answerer:
             looped = refuse_loop(fields[b"cdn-loop"], self._cdn_id)
             if looped is not None:
                 return Answer(looped, outcome=Outcome.LOOP, refusal=_sentence(looped))
-        # A token has an "=" before it, in the path or the query.
-        if self.gate.required or b"=" in target:
-            permit = self._judge(asked)
-            if isinstance(permit, Refusal):
-                return _forbidden(permit)
-            target = permit
+        permit = self._judge(asked)
+        if isinstance(permit, Refusal):
+            return _forbidden(permit)
+        target = permit
         if self._pulls is not None and (key := self._pulls.missing(target, now)):
             return self._answer_missing(Missing(key), target, asked, now, wake)
         found = self._objects.find(target, now, with_body=_asks_for_the_beginning(asked))
@@ -260,6 +258,7 @@ class Answerer:
     def _judge(self, asked: Asked) -> bytes | Refusal:
         """The target without its token, or why it may not come in."""
         target = asked.target
+        # A token has an "=" before it, in the path or the query.
         if not self.gate.required and b"=" not in target:
             return target
         host = host_of(target, asked.fields.get(b"host", b""))
