@@ -56,8 +56,9 @@ class Worker:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, look)
 
     def run(self) -> None:
-        self._maps.newer(self._clock())
+        # Counted before a map is: the supervisor takes a loaded map for a worker that has started.
         self._row[metrics.WORKER_STARTS] += 1
+        self._maps.newer(self._clock())
         while True:
             responder = Responder(
                 self._maps.view,

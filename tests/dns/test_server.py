@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,14 @@ import dns.message
 import dns.query
 import pytest
 
+from sluice_dns import metrics
+from sluice_dns.map_file import MapFile
+from sluice_dns.metrics import SPECS
+from sluice_dns.steering_map import MapView
 from sluice_dns.testing.maps import MapOf
 from sluice_dns.testing.server import Server, announced, free_port, serving, started, wait_until
+from sluice_dns.udp import Worker
+from sluice_runtime.counters import SharedCounters
 from sluice_runtime.files import write_atomically
 
 NAME = "b0000.v.sluice.test"
@@ -73,6 +80,27 @@ def test_a_killed_worker_is_replaced_and_the_query_sent_meanwhile_waits_for_the_
             assert addresses(server) == ["127.0.10.1", "127.0.10.2"]
         assert server.counters()["worker_starts_total"] == 4
         wait_until(lambda: bool(server.health()["healthy"]), "a healthy server")
+
+
+def test_a_start_is_counted_before_the_map_says_that_the_worker_is_ready(
+    map_path: Path,
+) -> None:
+    counters = SharedCounters(SPECS, rows=1)
+    row = counters.row(0)
+
+    class EnoughError(Exception):
+        pass
+
+    class FirstLook(MapFile):
+        def newer(self, now: float) -> MapView | None:
+            assert row[metrics.WORKER_STARTS] == 1
+            raise EnoughError
+
+    maps = FirstLook(map_path, row=row, verifier=None)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        worker = Worker(listener, maps, server_id="pop-1", row=row, clock=time.monotonic)
+        with pytest.raises(EnoughError):
+            worker.run()
 
 
 def test_workers_die_with_a_killed_supervisor(map_path: Path) -> None:
