@@ -122,6 +122,7 @@ class Keeper:
             _signal_group(self.pid, number, only_leader=True)
 
     async def run(self) -> None:
+        _heed_farewells()
         failures = 0
         while not self._retired.is_set():
             started_at = self._clock()
@@ -180,6 +181,14 @@ class Keeper:
         finally:
             _signal_group(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+def _heed_farewells() -> None:
+    """A shell has what it starts in the background ignore SIGQUIT, and children inherit that: one that is
+    told to leave before it listens would stay."""
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        with suppress(ValueError):  # only the main thread may, and there keepers run
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def _signal_group(pid: int, number: signal.Signals, *, only_leader: bool = False) -> None:

@@ -171,8 +171,13 @@ def test_a_child_that_is_retired_ends_in_its_own_time_and_none_takes_its_place(
     assert keeper.restarts == 0
 
 
-def test_a_child_that_is_retired_while_it_is_being_started_hears_of_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_child_that_is_retired_while_it_is_being_started_hears_of_it(
+    tmp_path: Path, inherited: signal.Handlers
+) -> None:
+    """Ignored, as a shell has what it starts in the background ignore it."""
     events: list[Started | Exited] = []
+    before = signal.signal(signal.SIGQUIT, inherited)
 
     async def run() -> None:
         keeper = keeper_of(RETIRES, tmp_path / "pid", events)
@@ -183,7 +188,10 @@ def test_a_child_that_is_retired_while_it_is_being_started_hears_of_it(tmp_path:
         async with asyncio.timeout(DEADLINE_S):
             await running
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    finally:
+        signal.signal(signal.SIGQUIT, before)
     assert [type(event) for event in events] == [Started]
 
 
