@@ -22,12 +22,14 @@ from sluice_appliance.serving.loops import refuse_loop
 from sluice_appliance.serving.objects import FRESH_S, Cold, Missing, OpenObject, OpenObjects
 from sluice_appliance.serving.pulled import PulledObject, PullFailed, PullWait
 from sluice_appliance.serving.pulls import Pulls
+from sluice_appliance.serving.ranges import BEYOND_ANY, asked_at_least
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.request import answer_options, respond
 from sluice_appliance.serving.spoilt import Unreadable, is_spoilt
 from sluice_appliance.serving.target import host_of, read_target
 from sluice_appliance.serving.tokens.claims import Refusal
 from sluice_appliance.serving.tokens.gate import Gate
+from sluice_appliance.serving.windows import NOTHING, Piece, piece_at
 
 # What an answer waits for: a disk, or bytes from elsewhere.
 Waits = Pending | PullWait
@@ -86,11 +88,11 @@ class Answerer:
         target = permit
         if self._pulls is not None and (key := self._pulls.missing(target, now)):
             return self._answer_missing(Missing(key), target, asked, now, wake)
-        found = self._objects.find(target, now, with_body=_asks_for_the_beginning(asked))
+        found = self._objects.find(target, now)
         if isinstance(found, OpenObject):
             return self._answer_from(found, asked, now, wake, waited)
         if isinstance(found, Cold):
-            return self._begun(self._cold_reads.open(found.path, found.open, found.opened, wake))
+            return self._begun(self._cold_reads.open(found, wake, wanted=_wanted_at_least(asked)))
         if isinstance(found, Missing):
             return self._answer_missing(found, target, asked, now, wake)
         outcome = Outcome.ABSENT if found.status == 404 else Outcome.REFUSED
@@ -153,7 +155,7 @@ class Answerer:
         there = self._objects.instead_of(found, offset, now)
         if not isinstance(there, Cold):
             return there
-        pending = self._cold_reads.open(there.path, there.open, there.opened, wake, begun=True)
+        pending = self._cold_reads.open(there, wake, begun=True)
         return pending if isinstance(pending, Pending) else None
 
     def opened_instead(
@@ -265,10 +267,13 @@ class Answerer:
         return self.gate.judge(target, host, self._wall_clock())
 
 
-def _asks_for_the_beginning(asked: Asked) -> bool:
-    """Whether its response is sure to begin with the object's first byte."""
+def _wanted_at_least(asked: Asked) -> Piece:
+    """What its response is sure to begin with, whatever the object is."""
     fields = asked.fields
-    return asked.method == b"GET" and b"range" not in fields and CONDITIONS.isdisjoint(fields)
+    if asked.method != b"GET" or not CONDITIONS.isdisjoint(fields) or b"if-range" in fields:
+        return NOTHING
+    span = asked_at_least(fields[b"range"]) if b"range" in fields else (0, BEYOND_ANY)
+    return NOTHING if span is None else piece_at(*span, BEYOND_ANY)
 
 
 def _forbidden(refusal: Refusal) -> Answer:

@@ -1,20 +1,22 @@
 """Bytes that are not in memory: who may wait for a disk, and who is sent elsewhere.
 
-`ReadAhead` reads, `ConcurrencyLimiter` says how many reads the disk bears; here they meet. A response
-that has not begun is refused where either has enough, one that has begun waits on.
+`ReadAhead` reads, `ConcurrencyLimiter` says how many reads the disk bears; here they meet, for each disk
+on its own: who waits for a slow or dying one takes no thread and no permit of another. A response that
+has not begun is refused where either has enough, one that has begun waits on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.concurrency import ConcurrencyLimiter, Kind, Permit
 from sluice_appliance.serving.disk_jobs import Waiting, Wake
+from sluice_appliance.serving.objects import TOGETHER_BYTES_MAX, Cold
 from sluice_appliance.serving.pulled import PulledBody, PullWait
 from sluice_appliance.serving.read_ahead import ReadAhead, Source
-
-T = TypeVar("T")
+from sluice_appliance.serving.windows import NOTHING, Piece
 
 
 class Shed(Enum):
@@ -24,14 +26,24 @@ class Shed(Enum):
     QUEUE_FULL = tally.SHED_READ_AHEAD_FULL
 
 
+class DiskReads(NamedTuple):
+    """The reading of one disk by one worker."""
+
+    ahead: ReadAhead
+    limiter: ConcurrencyLimiter
+
+
 class Pending:
     """One wait for a disk. It wakes once, unless it is cancelled."""
 
-    __slots__ = ("_permit", "_reads", "_wake", "waiting")
+    __slots__ = ("_clock", "_disk", "_permit", "_wake", "waiting")
 
-    def __init__(self, reads: "ColdReads", permit: Permit | None, wake: Wake) -> None:
-        self._reads = reads
+    def __init__(
+        self, disk: DiskReads, permit: Permit | None, clock: Callable[[], float], wake: Wake
+    ) -> None:
+        self._disk = disk
         self._permit = permit
+        self._clock = clock
         self._wake = wake
         self.waiting: Waiting | None = None
 
@@ -42,42 +54,47 @@ class Pending:
 
     def cancel(self) -> None:
         if self.waiting is not None:
-            self._reads.ahead.cancel(self.waiting)
+            self._disk.ahead.cancel(self.waiting)
             self.waiting = None
             if self._permit is not None:
-                self._reads.limiter.give_up(self._permit, self._reads.clock())
+                self._disk.limiter.give_up(self._permit, self._clock())
 
     def _give_back(self, *, failed: bool) -> None:
         if self._permit is not None:
-            self._reads.limiter.end(self._permit, self._reads.clock(), dropped=failed)
+            self._disk.limiter.end(self._permit, self._clock(), dropped=failed)
 
 
 class ColdReads:
-    """The reading of one worker."""
+    """The reading of one worker: `make` is called for each of its disks, which are known by their roots."""
 
     def __init__(
-        self, ahead: ReadAhead, limiter: ConcurrencyLimiter, clock: Callable[[], float]
+        self, roots: Iterable[str], make: Callable[[], DiskReads], clock: Callable[[], float]
     ) -> None:
-        self.ahead = ahead
-        self.limiter = limiter
-        self.clock = clock
+        self._disks = {root: make() for root in roots}
+        self._clock = clock
+
+    @property
+    def waiting(self) -> int:
+        """How many reads and openings no thread has taken yet."""
+        return sum(disk.ahead.waiting for disk in self._disks.values())
 
     def reach(self, source: Source, offset: int, end: int, now: float) -> int:
         """Up to where the body may be sent from `offset`; `offset` where a disk must be read first, or
         it has to come from elsewhere."""
         if isinstance(source, PulledBody):
             return source.reach(offset, end)
-        return self.ahead.reach(source, offset, end, now)
+        return self._disks[source.disk].ahead.reach(source, offset, end, now)
 
     def begin(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | Shed:
         """For a response of which nothing was sent."""
-        permit = self.limiter.try_begin(Kind.OPENING, self.clock())
+        disk = self._disks[source.disk]
+        permit = disk.limiter.try_begin(Kind.OPENING, self._clock())
         if permit is None:
             return Shed.DISK_BUSY
-        pending = Pending(self, permit, wake)
-        pending.waiting = self.ahead.want(source, offset, end, pending.woken, begun=False)
+        pending = Pending(disk, permit, self._clock, wake)
+        pending.waiting = disk.ahead.want(source, offset, end, pending.woken, begun=False)
         if pending.waiting is None:
-            self.limiter.end(permit, self.clock(), dropped=True)
+            disk.limiter.end(permit, self._clock(), dropped=True)
             return Shed.QUEUE_FULL
         return pending
 
@@ -85,25 +102,33 @@ class ColdReads:
         """For one that has begun; None where too many wait: ask again a little later."""
         if isinstance(source, PulledBody):
             return source.want(offset, end, wake, begun=True)
-        permit = self.limiter.try_begin(Kind.UNDER_WAY, self.clock())
-        pending = Pending(self, permit, wake)
-        pending.waiting = self.ahead.want(source, offset, end, pending.woken, begun=True)
+        disk = self._disks[source.disk]
+        permit = disk.limiter.try_begin(Kind.UNDER_WAY, self._clock())
+        pending = Pending(disk, permit, self._clock, wake)
+        pending.waiting = disk.ahead.want(source, offset, end, pending.woken, begun=True)
         if pending.waiting is None:
             if permit is not None:
-                self.limiter.end(permit, self.clock(), dropped=True)
+                disk.limiter.end(permit, self._clock(), dropped=True)
             return None
         return pending
 
     def open(
-        self,
-        path: str,
-        opening: Callable[[], T],
-        opened: Callable[[T], None],
-        wake: Wake,
-        *,
-        begun: bool = False,
+        self, cold: Cold, wake: Wake, *, begun: bool = False, wanted: Piece = NOTHING
     ) -> Pending | Shed:
-        """For a response whose object must be opened first: see `ReadAhead.open`."""
-        pending = Pending(self, None, wake)
-        pending.waiting = self.ahead.open(path, opening, opened, pending.woken, begun=begun)
+        """For a response whose object must be opened first: see `ReadAhead.open`. The disk is asked for
+        what is `wanted` of its body at once, while it bears more reads: for who is then refused nothing
+        should have been read, but a small object that comes with its header."""
+        disk = self._disks[cold.disk]
+        pending = Pending(disk, None, self._clock, wake)
+        if wanted.length > TOGETHER_BYTES_MAX and not disk.limiter.bears_more:
+            wanted = NOTHING if wanted.offset else Piece(0, TOGETHER_BYTES_MAX)
+        opening = partial(cold.open, wanted)
+        pending.waiting = disk.ahead.open(
+            cold.path, opening, cold.opened, pending.woken, begun=begun
+        )
         return Shed.QUEUE_FULL if pending.waiting is None else pending
+
+    def close(self) -> None:
+        """Wakes nobody any more."""
+        for disk in self._disks.values():
+            disk.ahead.close()

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answers import Response, unreadable
 from sluice_appliance.serving.popularity import WorkerTable
-from sluice_appliance.serving.read_ahead import HINT_BYTES, bring_in
+from sluice_appliance.serving.read_ahead import HINT_BYTES, ask_for, bring_in
 from sluice_appliance.serving.request import ObjectFacts, describe, read_target
 from sluice_appliance.serving.residency import Residency, stop_kernel_read_ahead
 from sluice_appliance.serving.spoilt import SpoiltCopies, StorageFault, Tell, Unreadable, is_spoilt
@@ -31,6 +31,7 @@ from sluice_appliance.store.layout import (
     file_bytes,
     named_path,
     object_name,
+    root_of,
 )
 from sluice_appliance.store.rendezvous import rank
 
@@ -38,6 +39,8 @@ __all__ = ["FRESH_S", "Cold", "OpenObject", "OpenObjects", "StorageFault"]
 
 Found = TypeVar("Found")
 
+# A body up to this size is waited for with its header: one read of the disk, whatever its load.
+TOGETHER_BYTES_MAX = HINT_BYTES - BODY_OFFSET
 # How old an answer of `fstat` may be.
 FRESH_S = 1.0
 
@@ -51,6 +54,7 @@ class OpenObject:
         "begins_at",
         "brought_bytes",
         "checked_at",
+        "disk",
         "facts",
         "fd",
         "hits",
@@ -65,6 +69,8 @@ class OpenObject:
 
     def __init__(self, path: str, fd: int, facts: ObjectFacts, identity: tuple[int, ...]) -> None:
         self.path = path
+        # The root of the disk that it is on.
+        self.disk = root_of(path)
         self.fd = fd
         # Where in its file the body begins.
         self.begins_at = BODY_OFFSET
@@ -131,11 +137,17 @@ class Opened(NamedTuple):
 
 
 class Cold(NamedTuple):
-    """An object that a thread must open: `open` waits for the disk, `opened` takes what it gives."""
+    """An object that a thread must open: `open` waits for the disk, which is asked for a piece of the body
+    as well, and `opened` takes what it gives."""
 
     path: str
-    open: Callable[[], Opened]
+    open: Callable[[Piece], Opened]
     opened: Callable[[Opened], None]
+
+    @property
+    def disk(self) -> str:
+        """The root of the disk that is looked at first."""
+        return root_of(self.path)
 
 
 class OpenObjects:
@@ -160,11 +172,9 @@ class OpenObjects:
         self._residency = residency
         self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
 
-    def find(
-        self, target: bytes, now: float, *, with_body: bool = False
-    ) -> OpenObject | Missing | Response | Cold:
+    def find(self, target: bytes, now: float) -> OpenObject | Missing | Response | Cold:
         """The object, not yet acquired; that there is none; the refusal to send; or what must be done
-        first, which brings the body of a small object along, `with_body`."""
+        first."""
         if b"?" in target:
             target = target.partition(b"?")[0]
         found = self._open.get(target)
@@ -173,7 +183,7 @@ class OpenObjects:
                 self._open.move_to_end(target)
                 return found
             self._forget(target)
-        return self._open_anew(target, now, with_body=with_body)
+        return self._open_anew(target, now)
 
     def find_open(self, target: bytes, now: float) -> OpenObject | None:
         """An object that is open and was looked at of late; None says nothing of it."""
@@ -213,9 +223,7 @@ class OpenObjects:
         for path in unreadable.paths:
             self._spoilt.add(path, 0, now)
 
-    def _open_anew(
-        self, target: bytes, now: float, *, with_body: bool
-    ) -> OpenObject | Missing | Response | Cold:
+    def _open_anew(self, target: bytes, now: float) -> OpenObject | Missing | Response | Cold:
         key = read_target(target)
         if isinstance(key, Response):
             return key
@@ -232,7 +240,7 @@ class OpenObjects:
             self._row[tally.REFUSED_STORAGE] += 1
             return unreadable()
         if found is None:
-            return self._cold(target, key, paths, now, with_body=with_body)
+            return self._cold(target, key, paths, now)
         self._keep(target, key, now, Opened(found, spoilt))
         return found
 
@@ -240,17 +248,9 @@ class OpenObjects:
         name = object_name(key)
         return [named_path(disk.root, name) for disk in rank(name, self._disks)]
 
-    def _cold(
-        self,
-        target: bytes,
-        key: ObjectKey,
-        paths: Sequence[str],
-        now: float,
-        *,
-        with_body: bool = False,
-    ) -> Cold:
-        def from_disk() -> Opened:
-            open_one = partial(_open_from_disk, key=key, with_body=with_body)
+    def _cold(self, target: bytes, key: ObjectKey, paths: Sequence[str], now: float) -> Cold:
+        def from_disk(wanted: Piece) -> Opened:
+            open_one = partial(_open_from_disk, key=key, wanted=wanted)
             return Opened(*_open_first(paths, open_one))
 
         return Cold(paths[0], from_disk, partial(self._keep, target, key, now))
@@ -339,16 +339,19 @@ def _open_from_memory(path: str, key: ObjectKey, residency: Residency) -> OpenOb
     return None
 
 
-def _open_from_disk(path: str, key: ObjectKey, *, with_body: bool) -> OpenObject:
+def _open_from_disk(path: str, key: ObjectKey, *, wanted: Piece) -> OpenObject:
     """Waits for the disk; for header and body of a small object in one go, which is one read for the disk:
-    who asks waits for one thread, not for two. Raises OSError and StorageFault."""
+    who asks waits for one thread, not for two. What is wanted of a larger one is asked for, and not waited
+    for. Raises OSError and StorageFault."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        if with_body:
-            os.posix_fadvise(fd, 0, HINT_BYTES, os.POSIX_FADV_WILLNEED)
+        if wanted.length:
+            # From the header on, where it is the next.
+            first = BODY_OFFSET + wanted.offset if wanted.offset else 0
+            ask_for(fd, first, BODY_OFFSET + wanted.end - first)
         found = _described(path, fd, key, os.pread(fd, BODY_OFFSET, 0))
         size_bytes = found.facts.size_bytes
-        if with_body and 0 < size_bytes <= HINT_BYTES - BODY_OFFSET:
+        if not wanted.offset and 0 < size_bytes <= min(wanted.length, TOGETHER_BYTES_MAX):
             bring_in(fd, BODY_OFFSET, size_bytes)
             found.brought_bytes = size_bytes
         return found

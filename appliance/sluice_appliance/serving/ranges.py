@@ -12,10 +12,14 @@ RANGES_MAX = 64
 
 # As players write it; the careful way comes to the same.
 _USUAL = re.compile(rb"bytes=([0-9]{1,18})-([0-9]{1,18})")
+_FROM = re.compile(rb"bytes=([0-9]{1,18})-([0-9]{0,18})")
 _INT_RANGE = re.compile(rb"([0-9]+)-([0-9]*)")
 _SUFFIX_RANGE = re.compile(rb"-([0-9]+)")
 # Longer numbers are beyond any object (sizes are below 2^63) and slow to convert.
 _DIGITS_MAX = 19
+
+# No object is as large.
+BEYOND_ANY = 10**18
 
 # (offset, length), of one byte at least.
 Span = tuple[int, int]
@@ -43,6 +47,16 @@ def read_ranges(field: bytes, size_bytes: int) -> tuple[Span, ...] | NoRange:
         if first <= last < size_bytes:
             return ((first, last - first + 1),)
     return _read_carefully(field, size_bytes)
+
+
+def asked_at_least(field: bytes) -> tuple[int, int] | None:
+    """From where to where (the latter `BEYOND_ANY` where the field leaves it open) bytes are asked for,
+    whatever the object's size is; None where that cannot be said."""
+    found = _FROM.fullmatch(field)
+    if found is None:
+        return None
+    first, last = int(found[1]), int(found[2] or BEYOND_ANY)
+    return (first, last + 1) if first <= last else None
 
 
 def _read_carefully(field: bytes, size_bytes: int) -> tuple[Span, ...] | NoRange:

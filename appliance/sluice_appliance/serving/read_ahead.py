@@ -37,6 +37,8 @@ T = TypeVar("T")
 class Source(Protocol):
     """An open object. It stays open while `users` is above 0."""
 
+    # The root of the disk that it is on.
+    disk: str
     fd: int
     users: int
     pages: KnownPages
@@ -45,7 +47,7 @@ class Source(Protocol):
 
 
 class ReadAhead:
-    """The reading of one worker; `call_soon` is the loop's `call_soon_threadsafe`.
+    """The reading of one disk by one worker; `call_soon` is the loop's `call_soon_threadsafe`.
 
     reach = ahead.reach(source, offset, end, now)
     if reach == offset:
@@ -212,7 +214,10 @@ def bring_in(fd: int, offset: int, length: int) -> None:
     residency = _of_thread()
     end = offset + length
     starts = range(offset, end, HINT_BYTES)
-    _ask_for(fd, offset, length, residency, starts)
+    os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
+    pages = (offset + length - 1) // mmap.PAGESIZE - offset // mmap.PAGESIZE + 1
+    if (residency.cached_pages(fd, offset, length) or 0) < pages:
+        ask_for(fd, offset, length)
     for start in reversed(starts):
         last = min(start + HINT_BYTES, end) - 1
         if not residency.has(fd, last) and not os.pread(fd, 1, last):
@@ -232,14 +237,12 @@ def _of_thread() -> Residency:
 _threads = threading.local()
 
 
-def _ask_for(fd: int, offset: int, length: int, residency: Residency, starts: range) -> None:
-    os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
-    pages = (offset + length - 1) // mmap.PAGESIZE - offset // mmap.PAGESIZE + 1
-    if (residency.cached_pages(fd, offset, length) or 0) < pages:
-        # One hint reads no more than the disk's own read-ahead, often 128 KiB.
-        for start in starts:
-            part_bytes = min(HINT_BYTES, offset + length - start)
-            os.posix_fadvise(fd, start, part_bytes, os.POSIX_FADV_WILLNEED)
+def ask_for(fd: int, offset: int, length: int) -> None:
+    """Has the disk begin to read all of it. One hint reads no more than the disk's own read-ahead, often
+    128 KiB."""
+    for start in range(offset, offset + length, HINT_BYTES):
+        part_bytes = min(HINT_BYTES, offset + length - start)
+        os.posix_fadvise(fd, start, part_bytes, os.POSIX_FADV_WILLNEED)
 
 
 def _read_through(fd: int, offset: int, end: int) -> None:

@@ -35,6 +35,10 @@ class Piece(NamedTuple):
         return self.offset + self.length
 
 
+# Of no body.
+NOTHING = Piece(0, 0)
+
+
 class KnownPages:
     """What is known to be in memory of one object."""
 

@@ -16,7 +16,7 @@ from sluice_appliance.serving.answering import Answerer
 from sluice_appliance.serving.answers import refuse
 from sluice_appliance.serving.cache_status import Outcome, cache_status_field
 from sluice_appliance.serving.clients import ClientTable
-from sluice_appliance.serving.cold_reads import ColdReads
+from sluice_appliance.serving.cold_reads import ColdReads, DiskReads
 from sluice_appliance.serving.concurrency import ConcurrencyLimiter
 from sluice_appliance.serving.connection import Connection
 from sluice_appliance.serving.events import Loop, Poller
@@ -88,10 +88,15 @@ class Worker:
         self.hot_tails = Tails(b"", b"", b"")
         self.hot = Hot(row)
         residency = Residency()
-        ahead = ReadAhead(row, loop.call_soon_threadsafe, clock, residency=residency)
-        self.cold_reads = ColdReads(ahead, ConcurrencyLimiter(self.now), clock)
+        places = settings.places()
+
+        def reads() -> DiskReads:
+            ahead = ReadAhead(row, loop.call_soon_threadsafe, clock, residency=residency)
+            return DiskReads(ahead, ConcurrencyLimiter(self.now))
+
+        self.cold_reads = ColdReads((place.root for place in places), reads, clock)
         self.objects = OpenObjects(
-            settings.places(),
+            places,
             settings.limits.open_files,
             row,
             popularity,
@@ -137,7 +142,7 @@ class Worker:
             for client in list(self._clients):
                 client.close()
             self.hot.flush()
-            self.cold_reads.ahead.close()
+            self.cold_reads.close()
             self.objects.close()
             if self.pulls is not None:
                 self.pulls.close()
@@ -242,7 +247,7 @@ class Worker:
             await asyncio.sleep(TICK_S)
             self.now = self.clock()
             self.row[tally.LOOP_LATE_US] += max(0, int((self.now - due_at) * 1e6))
-            self.row[tally.DISK_QUEUE] += self.cold_reads.ahead.waiting
+            self.row[tally.DISK_QUEUE] += self.cold_reads.waiting
             self.crowded = is_crowded(len(self._clients), self.limits)
             self._renew_keys()
             self._renew_tails()

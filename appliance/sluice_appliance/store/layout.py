@@ -103,6 +103,11 @@ def named_path(root: str, name: str) -> str:
     return f"{root}/{OBJECTS_FOLDER}/{name[:2]}/{name}"
 
 
+def root_of(path: str) -> str:
+    """Of the disk that `named_path` names a file on."""
+    return path.rsplit("/", 3)[0]
+
+
 def encode_header(header: ObjectHeader, version: int) -> bytes:
     """The page of BODY_OFFSET bytes. Raises LayoutError for what no page can hold."""
     check_header(header)

@@ -4,19 +4,24 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from appliance.serving.worker_by_hand import new_row
 
-from sluice_appliance.serving.cold_reads import ColdReads, Pending, Shed
+from sluice_appliance.serving.cold_reads import ColdReads, DiskReads, Pending, Shed
 from sluice_appliance.serving.concurrency import ConcurrencyLimiter
 from sluice_appliance.serving.disk_jobs import JOBS_AT_ONCE, NEW_WAITING_MAX
+from sluice_appliance.serving.objects import TOGETHER_BYTES_MAX, Cold
 from sluice_appliance.serving.read_ahead import ReadAhead
-from sluice_appliance.serving.windows import WINDOW_BYTES, KnownPages
+from sluice_appliance.serving.windows import NOTHING, WINDOW_BYTES, KnownPages, Piece
 from sluice_appliance.store.layout import BODY_OFFSET
 
 SIZE = 40 * WINDOW_BYTES
+ROOT = "/disks/a"
+OTHER = "/disks/b"
 
 
 class Body:
@@ -25,6 +30,7 @@ class Body:
     def __init__(self, path: Path) -> None:
         path.write_bytes(b"")
         os.truncate(path, BODY_OFFSET + SIZE)
+        self.disk = ROOT
         self.fd = os.open(path, os.O_RDONLY)
         self.users = 1
         self.pages = KnownPages(SIZE)
@@ -41,8 +47,13 @@ class Disk:
         self.jobs: deque[Callable[[], None]] = deque()
         self.woken: list[Exception | None] = []
         self.limiter = ConcurrencyLimiter(self.now)
-        ahead = ReadAhead(new_row(), lambda call: call(), lambda: self.now, submit=self.jobs.append)
-        self.reads = ColdReads(ahead, self.limiter, lambda: self.now)
+        limiters = iter((self.limiter, ConcurrencyLimiter(self.now)))
+        self.reads = ColdReads(
+            (ROOT, OTHER), lambda: DiskReads(self._ahead(), next(limiters)), lambda: self.now
+        )
+
+    def _ahead(self) -> ReadAhead:
+        return ReadAhead(new_row(), lambda call: call(), lambda: self.now, submit=self.jobs.append)
 
     def work(self) -> None:
         while self.jobs:
@@ -54,7 +65,7 @@ class Disk:
 def disk() -> Iterator[Disk]:
     found = Disk()
     yield found
-    found.reads.ahead.close()
+    found.reads.close()
 
 
 @pytest.fixture
@@ -67,6 +78,15 @@ def body(tmp_path: Path) -> Iterator[Body]:
 def begin(disk: Disk, body: Body, window: int) -> Pending | Shed:
     offset = window * WINDOW_BYTES
     return disk.reads.begin(body, offset, offset + 1000, disk.woken.append)
+
+
+def cold(
+    opening: Callable[[], Any],
+    opened: Callable[[Any], None] = print,
+    name: str = "a",
+    root: str = ROOT,
+) -> Cold:
+    return Cold(f"{root}/objects/00/{name}", lambda wanted: opening(), opened)
 
 
 def test_a_wait_that_ends_well_wakes_once_and_gives_its_permit_back(disk: Disk, body: Body) -> None:
@@ -91,7 +111,7 @@ def test_a_wait_that_fails_is_told_why_and_gives_its_permit_back(disk: Disk) -> 
     def opening() -> None:
         raise OSError(5, "Input/output error")
 
-    assert isinstance(disk.reads.open("a", opening, disk.woken.append, disk.woken.append), Pending)
+    assert isinstance(disk.reads.open(cold(opening), disk.woken.append), Pending)
     disk.work()
     (error,) = disk.woken
     assert isinstance(error, OSError)
@@ -116,7 +136,7 @@ def test_responses_that_would_begin_are_refused_at_the_limit_and_those_begun_wai
 def test_openings_beyond_the_queue_are_refused_and_the_others_are_done(disk: Disk) -> None:
     opened: list[int] = []
     begun = [
-        disk.reads.open(str(number), lambda number=number: number, opened.append, disk.woken.append)  # type: ignore[misc]
+        disk.reads.open(cold(partial(int, number), opened.append, str(number)), disk.woken.append)
         for number in range(JOBS_AT_ONCE + NEW_WAITING_MAX + 10)
     ]
     assert begun.count(Shed.QUEUE_FULL) == 10
@@ -126,7 +146,7 @@ def test_openings_beyond_the_queue_are_refused_and_the_others_are_done(disk: Dis
 
 def test_a_read_that_finds_the_queue_full_keeps_no_permit(disk: Disk, body: Body) -> None:
     for number in range(JOBS_AT_ONCE + NEW_WAITING_MAX):
-        disk.reads.open(str(number), lambda: None, lambda opened: None, lambda error: None)
+        disk.reads.open(cold(int, name=str(number)), lambda error: None)
     assert begin(disk, body, 0) is Shed.QUEUE_FULL
     assert disk.limiter.in_flight == 0
 
@@ -157,3 +177,36 @@ def test_in_any_order_of_beginning_ending_and_leaving_no_permit_is_lost(
     assert disk.limiter.in_flight == 0
     assert len(disk.woken) == expected
     assert body.users == 1
+
+
+def test_a_disk_that_has_enough_to_do_takes_nothing_of_another(disk: Disk, body: Body) -> None:
+    for number in range(JOBS_AT_ONCE + NEW_WAITING_MAX):
+        disk.reads.open(cold(int, name=str(number), root=OTHER), lambda error: None)
+    assert disk.reads.waiting == NEW_WAITING_MAX
+    assert disk.reads.open(cold(int, name="more", root=OTHER), lambda error: None) is (
+        Shed.QUEUE_FULL
+    )
+    assert isinstance(begin(disk, body, 0), Pending)
+    assert isinstance(disk.reads.open(cold(int), lambda error: None), Pending)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "at_the_limit"),
+    [
+        (Piece(0, WINDOW_BYTES), Piece(0, TOGETHER_BYTES_MAX)),
+        (Piece(0, 1000), Piece(0, 1000)),
+        (Piece(7 * WINDOW_BYTES, WINDOW_BYTES), NOTHING),
+    ],
+)
+def test_who_may_be_refused_after_the_opening_has_nothing_large_read_for_it(
+    disk: Disk, body: Body, wanted: Piece, at_the_limit: Piece
+) -> None:
+    asked: list[Piece] = []
+    for name in ("first", "second"):
+        found = Cold(f"{ROOT}/objects/00/{name}", asked.append, lambda opened: None)  # type: ignore[arg-type]
+        disk.reads.open(found, disk.woken.append, wanted=wanted)
+        window = 0
+        while isinstance(begin(disk, body, window), Pending):
+            window += 1
+    disk.work()
+    assert asked == [wanted, at_the_limit]

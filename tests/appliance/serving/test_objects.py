@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from appliance.serving.serve_process import put_object, remove_object
+from appliance.serving.serve_process import eventually, put_object, remove_object
 from appliance.serving.slow_disk import evict
 from appliance.serving.worker_by_hand import new_row, open_descriptors
 
@@ -23,7 +23,7 @@ from sluice_appliance.serving.objects import (
 )
 from sluice_appliance.serving.popularity import Hits, Popularity
 from sluice_appliance.serving.residency import Residency
-from sluice_appliance.serving.windows import WINDOW_BYTES
+from sluice_appliance.serving.windows import NOTHING, WINDOW_BYTES, Piece
 from sluice_appliance.store.disks import DiskPlace, Tier
 from sluice_appliance.store.layout import BODY_OFFSET, object_path, parse_key
 from sluice_appliance.store.store import Store
@@ -53,7 +53,7 @@ class Opened:
         if not isinstance(found, Cold):
             return found
         try:
-            found.opened(found.open())
+            found.opened(found.open(NOTHING))
         except (OSError, StorageFault) as error:
             return error
         return self.find(name, now)
@@ -161,21 +161,31 @@ def test_hits_that_were_not_added_yet_are_not_lost_when_the_object_is_closed(
     assert opened.popularity.drain().by_key == {"film/v1/0": Hits(3, 30)}
 
 
-@pytest.mark.parametrize(("size_bytes", "comes"), [(100_000, True), (3 * WINDOW_BYTES, False)])
-def test_a_small_object_that_is_cold_is_opened_and_read_in_one_go(
-    tmp_path: Path, size_bytes: int, comes: bool
+@pytest.mark.parametrize(
+    ("size_bytes", "wanted", "waited_for"),
+    [
+        (100_000, Piece(0, WINDOW_BYTES), True),
+        (100_000, Piece(65_536, 34_464), False),
+        (3 * WINDOW_BYTES, Piece(0, WINDOW_BYTES), False),
+        (3 * WINDOW_BYTES, Piece(WINDOW_BYTES, WINDOW_BYTES), False),
+    ],
+)
+def test_a_cold_object_is_opened_and_read_in_one_go_where_it_is_small_else_its_disk_is_asked(
+    tmp_path: Path, size_bytes: int, wanted: Piece, waited_for: bool
 ) -> None:
     put_object(tmp_path / "store", "film/v1/0", bytes(size_bytes))
     opened = Opened(tmp_path / "store", 3)
     with closing(opened.objects):
         evict(Path(object_path(str(tmp_path / "store"), parse_key("film/v1/0"))))
-        cold = opened.objects.find(b"/film/v1/0", 1.0, with_body=True)
+        cold = opened.objects.find(b"/film/v1/0", 1.0)
         assert isinstance(cold, Cold), cold
-        cold.opened(cold.open())
+        cold.opened(cold.open(wanted))
         found = opened.open("0", 1.0)
-        assert (found.pages.reach(0, 1.0) > 0) == comes
-        assert Residency().holds(found.fd, BODY_OFFSET, size_bytes) == comes
-        assert opened.row[tally.READ_AHEAD_BYTES] == (size_bytes if comes else 0)
+        assert (found.pages.reach(0, 1.0) > 0) == waited_for
+        assert opened.row[tally.READ_AHEAD_BYTES] == (size_bytes if waited_for else 0)
+        first, length = BODY_OFFSET + wanted.offset, min(wanted.end, size_bytes) - wanted.offset
+        eventually(lambda: Residency().holds(found.fd, first, length), "the wanted piece")
+        assert Residency().holds(found.fd, BODY_OFFSET, size_bytes) == (size_bytes == length)
 
 
 def test_the_query_of_a_target_is_no_part_of_what_is_open(opened: Opened) -> None:

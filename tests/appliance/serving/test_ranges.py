@@ -5,11 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_appliance.serving.ranges import (
+    BEYOND_ANY,
     PARTS_MAX,
     RANGES_MAX,
     NoRange,
     Span,
     _read_carefully,
+    asked_at_least,
     read_ranges,
 )
 
@@ -143,3 +145,34 @@ def test_what_is_sent_is_exactly_what_was_asked_for(asked: list[tuple[int, int]]
         else {n for offset, length in found for n in range(offset, offset + length)}  # type: ignore[union-attr]
     )
     assert sent == wanted
+
+
+@pytest.mark.parametrize(
+    ("field", "span"),
+    [
+        (b"bytes=0-0", (0, 1)),
+        (b"bytes=7-9", (7, 10)),
+        (b"bytes=7-", (7, BEYOND_ANY + 1)),
+        (b"bytes=9-7", None),
+        (b"bytes=-7", None),
+        (b"bytes=0-1,5-6", None),
+        (b"lines=0-1", None),
+        (b"bytes=1234567890123456789-", None),
+    ],
+)
+def test_what_is_asked_for_is_known_before_the_size_where_it_does_not_depend_on_it(
+    field: bytes, span: tuple[int, int] | None
+) -> None:
+    assert asked_at_least(field) == span
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(1, 10**12))
+def test_what_is_asked_for_at_least_is_where_the_range_that_is_sent_begins(
+    first: int, last: int, size_bytes: int
+) -> None:
+    field = b"bytes=%d-%d" % (first, last)
+    sent = read_ranges(field, size_bytes)
+    span = asked_at_least(field)
+    if isinstance(sent, tuple):
+        assert span is not None
+        assert sent == ((span[0], min(span[1], size_bytes) - span[0]),)

@@ -28,6 +28,7 @@ class OnDisk:
     def __init__(self, path: Path, size_bytes: int) -> None:
         path.write_bytes(os.urandom(BODY_OFFSET + size_bytes))
         self.path = path
+        self.disk = str(path.parent)
         self.fd = os.open(path, os.O_RDONLY)
         self.users = 1
         self.pages = KnownPages(size_bytes)

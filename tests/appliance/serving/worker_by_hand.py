@@ -305,7 +305,7 @@ def by_hand(
             for client in list(worker._clients):
                 client.close()
             worker.hot.flush()
-            worker.cold_reads.ahead.close()
+            worker.cold_reads.close()
             worker.objects.close()
             worker.poller.close()
     assert found.failures == []

@@ -28,6 +28,7 @@ from sluice_appliance.serving import tally
 from sluice_appliance.serving.objects import Cold, OpenObject, OpenObjects
 from sluice_appliance.serving.popularity import WorkerTable
 from sluice_appliance.serving.residency import Residency
+from sluice_appliance.serving.windows import NOTHING
 from sluice_appliance.store.disk import RealDisk
 from sluice_appliance.store.disks import DiskPlace, DiskSpec, DiskState
 from sluice_appliance.store.keeping import FlashCache
@@ -78,7 +79,7 @@ def _kept_in_memory(root: Path, asked: list[ObjectKey]) -> int:
                 assert store.held(key)
                 found = objects.find(f"/{key}".encode(), 0.0)
                 if isinstance(found, Cold):
-                    found.opened(found.open())
+                    found.opened(found.open(NOTHING))
                 assert isinstance(objects.find(f"/{key}".encode(), 0.0), OpenObject)
             kept, _ = tracemalloc.get_traced_memory()
             objects.close()

@@ -89,12 +89,10 @@ class ForgetfulObjects(OpenObjects):
     def find_open(self, target: bytes, now: float) -> OpenObject | None:
         return None
 
-    def find(
-        self, target: bytes, now: float, *, with_body: bool = False
-    ) -> OpenObject | Missing | Response | Cold:
+    def find(self, target: bytes, now: float) -> OpenObject | Missing | Response | Cold:
         if target in self._open:
             self._forget(target)
-        return super().find(target, now, with_body=with_body)
+        return super().find(target, now)
 
 
 class BlindReadAhead(ReadAhead):

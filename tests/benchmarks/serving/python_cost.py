@@ -17,7 +17,7 @@ from typing import cast
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answering import Answerer
 from sluice_appliance.serving.cache_status import Outcome
-from sluice_appliance.serving.cold_reads import ColdReads
+from sluice_appliance.serving.cold_reads import ColdReads, DiskReads
 from sluice_appliance.serving.concurrency import ConcurrencyLimiter
 from sluice_appliance.serving.connection import Connection
 from sluice_appliance.serving.events import Poller
@@ -129,8 +129,9 @@ class IdleHost:
         popularity = Popularity(1).claim()
         self.hot = Hot(self.row)
         residency = Residency()
-        self.ahead = ReadAhead(self.row, lambda call: call(), lambda: 1.0, residency=residency)
-        self.cold_reads = ColdReads(self.ahead, ConcurrencyLimiter(1.0), lambda: 1.0)
+        ahead = ReadAhead(self.row, lambda call: call(), lambda: 1.0, residency=residency)
+        reads = DiskReads(ahead, ConcurrencyLimiter(1.0))
+        self.cold_reads = ColdReads((root,), lambda: reads, lambda: 1.0)
         self.objects = OpenObjects((DiskPlace(root, ""),), 10, self.row, popularity, residency)
         self.answerer = Answerer(
             self.objects,
@@ -148,7 +149,7 @@ class IdleHost:
 
     def close(self) -> None:
         self.objects.close()
-        self.ahead.close()
+        self.cold_reads.close()
 
 
 def main() -> None:
