@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.concurrency import ConcurrencyLimiter, Kind, Permit
 from sluice_appliance.serving.disk_jobs import Waiting, Wake
-from sluice_appliance.serving.objects import TOGETHER_BYTES_MAX, Cold
+from sluice_appliance.serving.objects import FILE_READ_WHOLE_MAX, Cold, Opened
 from sluice_appliance.serving.pulled import PulledBody, PullWait
 from sluice_appliance.serving.read_ahead import ReadAhead, Source
 from sluice_appliance.serving.windows import NOTHING, Piece
@@ -62,6 +62,52 @@ class Pending:
     def _give_back(self, *, failed: bool) -> None:
         if self._permit is not None:
             self._disk.limiter.end(self._permit, self._clock(), dropped=failed)
+
+
+class _Opening:
+    """Opens an object in a thread, and brings the first bytes of its response along while the disk bears
+    more reads: it is asked when a thread is there for it. Who is refused later has had nothing large read."""
+
+    __slots__ = ("_clock", "_cold", "_disk", "_opened", "_permit", "_wanted")
+
+    def __init__(
+        self, disk: DiskReads, cold: Cold, wanted: Piece, clock: Callable[[], float]
+    ) -> None:
+        self._disk = disk
+        self._cold = cold
+        self._wanted = wanted
+        self._clock = clock
+        self._permit: Permit | None = None
+        self._opened: Opened | None = None
+
+    def begin(self) -> None:
+        if self._wanted.length:
+            self._permit = self._disk.limiter.try_begin(Kind.OPENING, self._clock())
+            if self._permit is None:
+                self._wanted = NOTHING
+
+    def run(self) -> None:
+        self._opened = self._cold.open(self._wanted)
+
+    def land(self, error: Exception | None) -> None:
+        self._give_back(error)
+        if self._opened is not None:
+            self._cold.opened(self._opened)
+
+    def drop(self) -> None:
+        pass
+
+    def _give_back(self, error: Exception | None) -> None:
+        limiter, permit, opened = self._disk.limiter, self._permit, self._opened
+        if permit is None:
+            return
+        if opened is None and not isinstance(error, FileNotFoundError):
+            limiter.end(permit, self._clock(), dropped=True)
+        elif opened is not None and opened.found.brought.length > FILE_READ_WHOLE_MAX:
+            limiter.end(permit, self._clock())
+        else:
+            # How long a small read takes says nothing of the large ones.
+            limiter.give_up(permit, self._clock())
 
 
 class ColdReads:
@@ -115,17 +161,11 @@ class ColdReads:
     def open(
         self, cold: Cold, wake: Wake, *, begun: bool = False, wanted: Piece = NOTHING
     ) -> Pending | Shed:
-        """For a response whose object must be opened first: see `ReadAhead.open`. The disk is asked for
-        what is `wanted` of its body at once, while it bears more reads: for who is then refused nothing
-        should have been read, but a small object that comes with its header."""
+        """For a response whose object must be opened first, which begins with what is `wanted`."""
         disk = self._disks[cold.disk]
         pending = Pending(disk, None, self._clock, wake)
-        if wanted.length > TOGETHER_BYTES_MAX and not disk.limiter.bears_more:
-            wanted = NOTHING if wanted.offset else Piece(0, TOGETHER_BYTES_MAX)
-        opening = partial(cold.open, wanted)
-        pending.waiting = disk.ahead.open(
-            cold.path, opening, cold.opened, pending.woken, begun=begun
-        )
+        make = partial(_Opening, disk, cold, wanted, self._clock)
+        pending.waiting = disk.ahead.open(cold.path, make, pending.woken, begun=begun)
         return Shed.QUEUE_FULL if pending.waiting is None else pending
 
     def close(self) -> None:

@@ -96,14 +96,9 @@ class ConcurrencyLimiter:
         """How many reads may be in flight for one more request to be begun."""
         return int(self._unhurried_bound() if self._probe_until is not None else self._limit)
 
-    @property
-    def bears_more(self) -> bool:
-        """Whether one more request may be begun."""
-        return self.in_flight < self.limit
-
     def try_begin(self, kind: Kind, now: float) -> Permit | None:
         """None: answer 503 and read nothing. Never None for what is under way."""
-        if kind is Kind.OPENING and not self.bears_more:
+        if kind is Kind.OPENING and self.in_flight >= self.limit:
             return None
         self.in_flight += 1
         self._begun += 1

@@ -16,11 +16,11 @@ from typing import NamedTuple, TypeVar
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.answers import Response, unreadable
 from sluice_appliance.serving.popularity import WorkerTable
-from sluice_appliance.serving.read_ahead import HINT_BYTES, ask_for, bring_in
+from sluice_appliance.serving.read_ahead import ask_for, await_pages
 from sluice_appliance.serving.request import ObjectFacts, describe, read_target
 from sluice_appliance.serving.residency import Residency, stop_kernel_read_ahead
 from sluice_appliance.serving.spoilt import SpoiltCopies, StorageFault, Tell, Unreadable, is_spoilt
-from sluice_appliance.serving.windows import KnownPages, Piece
+from sluice_appliance.serving.windows import NOTHING, KnownPages, Piece
 from sluice_appliance.store.disks import DiskPlace
 from sluice_appliance.store.layout import (
     BODY_OFFSET,
@@ -39,8 +39,8 @@ __all__ = ["FRESH_S", "Cold", "OpenObject", "OpenObjects", "StorageFault"]
 
 Found = TypeVar("Found")
 
-# A body up to this size is waited for with its header: one read of the disk, whatever its load.
-TOGETHER_BYTES_MAX = HINT_BYTES - BODY_OFFSET
+# A file up to this size is read by one call, header and body.
+FILE_READ_WHOLE_MAX = 128 * 1024
 # How old an answer of `fstat` may be.
 FRESH_S = 1.0
 
@@ -52,7 +52,7 @@ class OpenObject:
         "_map",
         "_popularity",
         "begins_at",
-        "brought_bytes",
+        "brought",
         "checked_at",
         "disk",
         "facts",
@@ -80,7 +80,7 @@ class OpenObject:
         # By which it is asked for.
         self.target = b""
         # What of its body came with the opening, and what is known to be in memory of its body.
-        self.brought_bytes = 0
+        self.brought = NOTHING
         self.pages = KnownPages(facts.size_bytes)
         # Where its hits are counted, and those that were not added there yet (`hot.py`).
         self._popularity: WorkerTable | None = None
@@ -137,8 +137,8 @@ class Opened(NamedTuple):
 
 
 class Cold(NamedTuple):
-    """An object that a thread must open: `open` waits for the disk, which is asked for a piece of the body
-    as well, and `opened` takes what it gives."""
+    """An object that a thread must open: `open` waits for the disk, for a piece of the body as well, and
+    `opened` takes what it gives."""
 
     path: str
     open: Callable[[Piece], Opened]
@@ -261,10 +261,10 @@ class OpenObjects:
             self._row[tally.COPIES_PASSED_OVER] += self._spoilt.add(path, 0, now)
         found.checked_at = now
         found.target = target
-        if found.brought_bytes:
-            found.pages.note(Piece(0, found.brought_bytes), now)
+        if found.brought.length:
+            found.pages.note(found.brought, now)
             self._row[tally.READ_AHEADS] += 1
-            self._row[tally.READ_AHEAD_BYTES] += found.brought_bytes
+            self._row[tally.READ_AHEAD_BYTES] += found.brought.length
         found.count_in(self._popularity, key)
         self._row[tally.OPEN_FILES] += 1
         if target in self._open:
@@ -331,7 +331,9 @@ def _open_from_memory(path: str, key: ObjectKey, residency: Residency) -> OpenOb
     try:
         page = residency.header(fd)
         if page is not None:
-            return _described(path, fd, key, page)
+            found = _described(path, fd, key, page, os.fstat(fd))
+            stop_kernel_read_ahead(fd)
+            return found
     except BaseException:
         os.close(fd)
         raise
@@ -340,35 +342,44 @@ def _open_from_memory(path: str, key: ObjectKey, residency: Residency) -> OpenOb
 
 
 def _open_from_disk(path: str, key: ObjectKey, *, wanted: Piece) -> OpenObject:
-    """Waits for the disk; for header and body of a small object in one go, which is one read for the disk:
-    who asks waits for one thread, not for two. What is wanted of a larger one is asked for, and not waited
-    for. Raises OSError and StorageFault."""
+    """Waits for the disk, for header and body in one go: who asks waits for one thread, not for two. Each
+    call lets go of the interpreter lock and contends for it with the loop: a small file is read whole, of a
+    larger one the piece is asked for before its header is waited for. Raises OSError and StorageFault."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        if wanted.length:
+        status = os.fstat(fd)
+        if status.st_size <= FILE_READ_WHOLE_MAX:
+            data = os.pread(fd, FILE_READ_WHOLE_MAX, 0)
+            found = _described(path, fd, key, data[:BODY_OFFSET], status)
+            if len(data) == status.st_size and found.facts.size_bytes:
+                found.brought = Piece(0, found.facts.size_bytes)
+            return found
+        first, end = BODY_OFFSET + wanted.offset, min(BODY_OFFSET + wanted.end, status.st_size)
+        piece_bytes = max(0, end - first)
+        if piece_bytes:
             # From the header on, where it is the next.
-            first = BODY_OFFSET + wanted.offset if wanted.offset else 0
-            ask_for(fd, first, BODY_OFFSET + wanted.end - first)
-        found = _described(path, fd, key, os.pread(fd, BODY_OFFSET, 0))
-        size_bytes = found.facts.size_bytes
-        if not wanted.offset and 0 < size_bytes <= min(wanted.length, TOGETHER_BYTES_MAX):
-            bring_in(fd, BODY_OFFSET, size_bytes)
-            found.brought_bytes = size_bytes
+            asked_from = first if wanted.offset else 0
+            ask_for(fd, asked_from, end - asked_from)
+        found = _described(path, fd, key, os.pread(fd, BODY_OFFSET, 0), status)
+        stop_kernel_read_ahead(fd)
+        if piece_bytes:
+            await_pages(fd, first, piece_bytes)
+            found.brought = Piece(wanted.offset, piece_bytes)
         return found
     except BaseException:
         os.close(fd)
         raise
 
 
-def _described(path: str, fd: int, key: ObjectKey, page: bytes) -> OpenObject:
-    status = os.fstat(fd)
+def _described(
+    path: str, fd: int, key: ObjectKey, page: bytes, status: os.stat_result
+) -> OpenObject:
     header, version = _decoded(path, page)
     expected_bytes = file_bytes(header.size_bytes, version)
     if header.key != key or status.st_size != expected_bytes:
         raise StorageFault(
             f"{path} holds {header.key} in {status.st_size} bytes, expected {key} in {expected_bytes}"
         )
-    stop_kernel_read_ahead(fd)
     modified = int(status.st_mtime)
     facts = describe(header.size_bytes, header.sha256, header.content_type, modified)
     return OpenObject(path, fd, facts, _identity(status))

@@ -11,12 +11,12 @@ import mmap
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.disk_jobs import JOBS_AT_ONCE, DiskJobs, Waiting, Wake
+from sluice_appliance.serving.disk_jobs import JOBS_AT_ONCE, DiskJobs, Job, Waiting, Wake
+from sluice_appliance.serving.reader_threads import ReaderThreads
 from sluice_appliance.serving.residency import Residency
 from sluice_appliance.serving.windows import (
     REACH_BYTES,
@@ -30,8 +30,6 @@ from sluice_appliance.store.layout import BODY_OFFSET
 
 # The most that every kernel reads for one hint: Linux's own read-ahead unless told otherwise.
 HINT_BYTES = 128 * 1024
-
-T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -54,7 +52,7 @@ class ReadAhead:
         waiting = ahead.want(source, offset, end, wake, begun=False)
     """
 
-    __slots__ = ("_clock", "_executor", "_jobs", "_residency", "_row")
+    __slots__ = ("_clock", "_jobs", "_residency", "_row", "_threads")
 
     def __init__(
         self,
@@ -68,8 +66,8 @@ class ReadAhead:
         self._row = row
         self._clock = clock
         self._residency = residency or Residency()
-        self._executor = ThreadPoolExecutor(JOBS_AT_ONCE, "read-ahead")
-        self._jobs = DiskJobs(submit or self._executor.submit, call_soon)
+        self._threads = ReaderThreads(JOBS_AT_ONCE)
+        self._jobs = DiskJobs(submit or self._threads.submit, call_soon)
 
     @property
     def depth(self) -> int:
@@ -108,17 +106,9 @@ class ReadAhead:
         return self._counted(self._jobs.ask((source, piece), make, wake, begun=begun))
 
     def open(
-        self,
-        path: str,
-        opening: Callable[[], T],
-        opened: Callable[[T], None],
-        wake: Wake,
-        *,
-        begun: bool = False,
+        self, path: str, make: Callable[[], Job], wake: Wake, *, begun: bool = False
     ) -> Waiting | None:
-        """Runs `opening` in a thread, then `opened` with what it gives, whoever still waits, then
-        wakes. Those who open the same path at once share one opening."""
-        make = partial(_Opening, opening, opened)
+        """Has a job done that opens this path, then wakes. Those who open it at once share one."""
         return self._counted(self._jobs.ask(path, make, wake, begun=begun))
 
     def cancel(self, waiting: Waiting) -> None:
@@ -128,7 +118,7 @@ class ReadAhead:
     def close(self) -> None:
         """Wakes nobody any more. Reads that threads are in end by themselves."""
         self._jobs.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def _look(self, source: Source, offset: int, end: int, now: float) -> int:
         """Asks the kernel: for the window, and where that is not all there, for what is wanted of it."""
@@ -167,6 +157,9 @@ class _Read:
         self._row = row
         self._clock = clock
 
+    def begin(self) -> None:
+        pass
+
     def run(self) -> None:
         bring_in(self._source.fd, BODY_OFFSET + self._piece.offset, self._piece.length)
 
@@ -183,42 +176,34 @@ class _Read:
         self._source.release()
 
 
-class _Opening(Generic[T]):
-    __slots__ = ("_found", "_opened", "_opening")
-
-    def __init__(self, opening: Callable[[], T], opened: Callable[[T], None]) -> None:
-        self._opening = opening
-        self._opened = opened
-        self._found: T | None = None
-
-    def run(self) -> None:
-        self._found = self._opening()
-
-    def land(self, error: Exception | None) -> None:
-        if error is None and self._found is not None:
-            self._opened(self._found)
-
-    def drop(self) -> None:
-        pass
-
-
 def bring_in(fd: int, offset: int, length: int) -> None:
-    """Waits until these bytes of the file are in memory. Raises OSError, EIO where the file ends before.
+    """Waits until these bytes of the file are in memory. Raises OSError, EIO where the file ends before."""
+    ask_for(fd, offset, length)
+    await_pages(fd, offset, length)
 
-    All is asked for at once, and waited for by a byte of each part, the last one first: two calls that
-    let go of the interpreter lock where sixteen would each contend for it with the loop. Reading every
-    byte would cost a copy and, touching every page before `sendfile` does, make the kernel take what
-    was played once for what is played often: of 200 MiB so read and sent all went to the active list,
-    of 200 MiB read by single bytes 13.
+
+def ask_for(fd: int, offset: int, length: int) -> None:
+    """Has the disk begin to read all of it, by one hint where it takes that: each lets go of the interpreter
+    lock, and must then contend for it with the loop."""
+    os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
+    pages = (offset + length - 1) // mmap.PAGESIZE - offset // mmap.PAGESIZE + 1
+    if (_of_thread().cached_pages(fd, offset, length) or 0) < pages:
+        # One hint reads no more than the disk's own read-ahead, often 128 KiB.
+        for start in range(offset, offset + length, HINT_BYTES):
+            part_bytes = min(HINT_BYTES, offset + length - start)
+            os.posix_fadvise(fd, start, part_bytes, os.POSIX_FADV_WILLNEED)
+
+
+def await_pages(fd: int, offset: int, length: int) -> None:
+    """Waits for what was asked for, by a byte of each part, the last one first. Raises as `bring_in`.
+
+    Reading every byte would cost a copy and, touching every page before `sendfile` does, make the kernel
+    take what was played once for what is played often: of 200 MiB so read and sent all went to the active
+    list, of 200 MiB read by single bytes 13.
     """
     residency = _of_thread()
     end = offset + length
-    starts = range(offset, end, HINT_BYTES)
-    os.posix_fadvise(fd, offset, length, os.POSIX_FADV_WILLNEED)
-    pages = (offset + length - 1) // mmap.PAGESIZE - offset // mmap.PAGESIZE + 1
-    if (residency.cached_pages(fd, offset, length) or 0) < pages:
-        ask_for(fd, offset, length)
-    for start in reversed(starts):
+    for start in reversed(range(offset, end, HINT_BYTES)):
         last = min(start + HINT_BYTES, end) - 1
         if not residency.has(fd, last) and not os.pread(fd, 1, last):
             raise OSError(errno.EIO, f"the file ends before byte {last + 1}")
@@ -235,14 +220,6 @@ def _of_thread() -> Residency:
 
 
 _threads = threading.local()
-
-
-def ask_for(fd: int, offset: int, length: int) -> None:
-    """Has the disk begin to read all of it. One hint reads no more than the disk's own read-ahead, often
-    128 KiB."""
-    for start in range(offset, offset + length, HINT_BYTES):
-        part_bytes = min(HINT_BYTES, offset + length - start)
-        os.posix_fadvise(fd, start, part_bytes, os.POSIX_FADV_WILLNEED)
 
 
 def _read_through(fd: int, offset: int, end: int) -> None:

@@ -14,7 +14,7 @@ from appliance.serving.worker_by_hand import new_row
 from sluice_appliance.serving.cold_reads import ColdReads, DiskReads, Pending, Shed
 from sluice_appliance.serving.concurrency import ConcurrencyLimiter
 from sluice_appliance.serving.disk_jobs import JOBS_AT_ONCE, NEW_WAITING_MAX
-from sluice_appliance.serving.objects import TOGETHER_BYTES_MAX, Cold
+from sluice_appliance.serving.objects import Cold
 from sluice_appliance.serving.read_ahead import ReadAhead
 from sluice_appliance.serving.windows import NOTHING, WINDOW_BYTES, KnownPages, Piece
 from sluice_appliance.store.layout import BODY_OFFSET
@@ -190,23 +190,21 @@ def test_a_disk_that_has_enough_to_do_takes_nothing_of_another(disk: Disk, body:
     assert isinstance(disk.reads.open(cold(int), lambda error: None), Pending)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "at_the_limit"),
-    [
-        (Piece(0, WINDOW_BYTES), Piece(0, TOGETHER_BYTES_MAX)),
-        (Piece(0, 1000), Piece(0, 1000)),
-        (Piece(7 * WINDOW_BYTES, WINDOW_BYTES), NOTHING),
-    ],
-)
-def test_who_may_be_refused_after_the_opening_has_nothing_large_read_for_it(
-    disk: Disk, body: Body, wanted: Piece, at_the_limit: Piece
+def test_who_may_be_refused_after_the_opening_has_nothing_read_for_it(
+    disk: Disk, body: Body
 ) -> None:
     asked: list[Piece] = []
-    for name in ("first", "second"):
+    wanted = Piece(7 * WINDOW_BYTES, WINDOW_BYTES)
+
+    def open_one(name: str) -> None:
         found = Cold(f"{ROOT}/objects/00/{name}", asked.append, lambda opened: None)  # type: ignore[arg-type]
         disk.reads.open(found, disk.woken.append, wanted=wanted)
-        window = 0
-        while isinstance(begin(disk, body, window), Pending):
-            window += 1
+
+    for number in range(disk.limiter.limit):
+        open_one(f"first-{number}")
+    assert disk.limiter.in_flight == disk.limiter.limit
+    assert begin(disk, body, 0) is Shed.DISK_BUSY
+    open_one("second")
     disk.work()
-    assert asked == [wanted, at_the_limit]
+    assert asked == [*([wanted] * (len(asked) - 1)), NOTHING]
+    assert disk.limiter.in_flight == 0

@@ -47,10 +47,14 @@ class Disk:
 class ToldJob:
     def __init__(self, disk: Disk, name: str, fails: bool) -> None:
         self._told, self._name, self._fails = disk.told, name, fails
+        self._begun = False
         disk.made += 1
 
+    def begin(self) -> None:
+        self._begun = True
+
     def run(self) -> None:
-        self._told.append(f"run {self._name}")
+        self._told.append(f"run {self._name}" if self._begun else f"{self._name} was not begun")
         if self._fails:
             raise OSError("the disk is gone")
 

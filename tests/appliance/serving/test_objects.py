@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from appliance.serving.serve_process import eventually, put_object, remove_object
+from appliance.serving.serve_process import put_object, remove_object
 from appliance.serving.slow_disk import evict
 from appliance.serving.worker_by_hand import new_row, open_descriptors
 
@@ -162,16 +162,20 @@ def test_hits_that_were_not_added_yet_are_not_lost_when_the_object_is_closed(
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "wanted", "waited_for"),
+    ("size_bytes", "wanted", "comes"),
     [
-        (100_000, Piece(0, WINDOW_BYTES), True),
-        (100_000, Piece(65_536, 34_464), False),
-        (3 * WINDOW_BYTES, Piece(0, WINDOW_BYTES), False),
-        (3 * WINDOW_BYTES, Piece(WINDOW_BYTES, WINDOW_BYTES), False),
+        (100_000, NOTHING, Piece(0, 100_000)),
+        (100_000, Piece(65_536, 65_536), Piece(0, 100_000)),
+        (3 * WINDOW_BYTES, NOTHING, NOTHING),
+        (3 * WINDOW_BYTES, Piece(0, WINDOW_BYTES), Piece(0, WINDOW_BYTES)),
+        (3 * WINDOW_BYTES, Piece(WINDOW_BYTES, 65_536), Piece(WINDOW_BYTES, 65_536)),
+        (WINDOW_BYTES + 7, Piece(WINDOW_BYTES, 65_536), Piece(WINDOW_BYTES, 7)),
+        (WINDOW_BYTES, Piece(WINDOW_BYTES, 65_536), NOTHING),
+        (0, Piece(0, WINDOW_BYTES), NOTHING),
     ],
 )
-def test_a_cold_object_is_opened_and_read_in_one_go_where_it_is_small_else_its_disk_is_asked(
-    tmp_path: Path, size_bytes: int, wanted: Piece, waited_for: bool
+def test_a_cold_object_is_opened_and_read_in_one_go_a_small_one_whole(
+    tmp_path: Path, size_bytes: int, wanted: Piece, comes: Piece
 ) -> None:
     put_object(tmp_path / "store", "film/v1/0", bytes(size_bytes))
     opened = Opened(tmp_path / "store", 3)
@@ -181,11 +185,13 @@ def test_a_cold_object_is_opened_and_read_in_one_go_where_it_is_small_else_its_d
         assert isinstance(cold, Cold), cold
         cold.opened(cold.open(wanted))
         found = opened.open("0", 1.0)
-        assert (found.pages.reach(0, 1.0) > 0) == waited_for
-        assert opened.row[tally.READ_AHEAD_BYTES] == (size_bytes if waited_for else 0)
-        first, length = BODY_OFFSET + wanted.offset, min(wanted.end, size_bytes) - wanted.offset
-        eventually(lambda: Residency().holds(found.fd, first, length), "the wanted piece")
-        assert Residency().holds(found.fd, BODY_OFFSET, size_bytes) == (size_bytes == length)
+        assert found.brought == comes
+        assert opened.row[tally.READ_AHEAD_BYTES] == comes.length
+        if comes.length:
+            assert found.pages.reach(comes.offset, 1.0) == comes.end
+            assert Residency().holds(found.fd, BODY_OFFSET + comes.offset, comes.length)
+        if comes.length < size_bytes:
+            assert not Residency().holds(found.fd, BODY_OFFSET, size_bytes)
 
 
 def test_the_query_of_a_target_is_no_part_of_what_is_open(opened: Opened) -> None:

@@ -7,6 +7,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,28 @@ class OnDisk:
 
     def holds(self, offset: int, length: int) -> bool:
         return Residency().holds(self.fd, BODY_OFFSET + offset, length)
+
+
+class Opening:
+    """Of a file that is read whole."""
+
+    def __init__(self, path: Path, opened: Callable[[bytes], None]) -> None:
+        self._path = path
+        self._opened = opened
+        self._page = b""
+
+    def begin(self) -> None:
+        pass
+
+    def run(self) -> None:
+        self._page = self._path.read_bytes()
+
+    def land(self, error: Exception | None) -> None:
+        if error is None:
+            self._opened(self._page)
+
+    def drop(self) -> None:
+        pass
 
 
 class Loop:
@@ -195,8 +218,7 @@ def test_a_file_opened_in_a_thread_is_handed_over_once_before_those_who_wait_are
     for who in ("first", "second"):
         assert loop.ahead.open(
             str(path),
-            path.read_bytes,
-            lambda page: order.append(f"opened {page.decode()}"),
+            partial(Opening, path, lambda page: order.append(f"opened {page.decode()}")),
             lambda error, who=who: order.append(f"{who} {error}"),  # type: ignore[misc]
         )
     loop.settle()
@@ -206,7 +228,7 @@ def test_a_file_opened_in_a_thread_is_handed_over_once_before_those_who_wait_are
 def test_an_absent_file_is_told_as_absent_and_opened_by_nobody(loop: Loop, tmp_path: Path) -> None:
     path = tmp_path / "absent"
     opened: list[bytes] = []
-    assert loop.ahead.open(str(path), path.read_bytes, opened.append, loop.wake)
+    assert loop.ahead.open(str(path), partial(Opening, path, opened.append), loop.wake)
     loop.settle()
     assert isinstance(loop.told[0], FileNotFoundError)
     assert not opened
