@@ -41,6 +41,7 @@ from sluice_appliance.gauges import (
 )
 from sluice_appliance.metrics import serving_counters, supervisor_counters
 from sluice_appliance.part_settings import agent_settings, pull_settings, serving_settings, standing
+from sluice_appliance.pull.catalog import Catalog
 from sluice_appliance.pull.links import open_door
 from sluice_appliance.pull.service import PullService
 from sluice_appliance.pull.tally import PullTally
@@ -171,19 +172,7 @@ async def _run(
     async with HttpSources.open_session(
         config.appliance, opened=fill_tally.connection_opened
     ) as session:
-        reputation = Reputation()
-        pulls = PullService(
-            pull_settings(config, store),
-            door,
-            reader=HttpSources(session),
-            fill_tally=fill_tally,
-            tally=PullTally(own_counters),
-            reputation=reputation,
-            disks=lambda: [place.root for place in store.places()],
-            took=books.pulled,
-            load=ServingLoad(pool, counters).look,
-            now=asyncio.get_running_loop().time(),
-        )
+        reputation, catalog = Reputation(), Catalog()
         agent = Agent(
             agent_settings(config),
             standing(config, pool.address.port),
@@ -197,7 +186,21 @@ async def _run(
             load=ServingLoad(pool, counters).look,
             rng=rng,
             reputation=reputation,
-            catalog=pulls.catalog,
+            catalog=catalog,
+        )
+        pulls = PullService(
+            pull_settings(config, store),
+            door,
+            catalog,
+            reader=HttpSources(session),
+            fill_tally=fill_tally,
+            tally=PullTally(own_counters),
+            reputation=reputation,
+            disks=lambda: [place.root for place in store.places()],
+            took=books.pulled,
+            load=ServingLoad(pool, counters).look,
+            now=asyncio.get_running_loop().time(),
+            take_flash=agent.take_flash,
         )
         registry.register(
             Gauges(

@@ -122,6 +122,13 @@ class Agent:
     def wrote_flash(self, size_bytes: int) -> None:
         self._books.wrote_flash(size_bytes)
 
+    def take_flash(self, size_bytes: int) -> bool:
+        """Whether so many bytes may be written to flash; if so, they count as written."""
+        if size_bytes > self.flash_left_bytes():
+            return False
+        self.wrote_flash(size_bytes)
+        return True
+
     def fill_roi(self) -> float:
         """Bytes sent to players for each byte fetched."""
         return self._books.accounts.roi.ratio

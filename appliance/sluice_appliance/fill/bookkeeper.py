@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 
 from sluice_appliance.fill.accounts import Accounts, AccountsDamaged, from_bytes, to_bytes
-from sluice_appliance.fill.budgets import Allowance, allowance, flash_budget
+from sluice_appliance.fill.budgets import Allowance, Budget, allowance, flash_budget
 from sluice_appliance.fill.percentile import headroom
 from sluice_appliance.fill.policy import FillPolicy, Priority
 from sluice_appliance.fill.tally import FillTally
@@ -116,13 +116,17 @@ class Bookkeeper:
             now,
             ledger=accounts.ledger(opening_at(policy.windows, now)),
             link=accounts.month(now) if policy.billed_percentile is not None else None,
-            flash=flash_budget(
-                policy,
-                capacity_bytes=flash_capacity_bytes,
-                written_bytes=accounts.flash_written(self._steady()),
-            ),
+            flash=self._flash(policy, flash_capacity_bytes),
             is_stopped=accounts.roi.is_stopped,
         )
+
+    def flash_left_bytes(self, policy: FillPolicy, flash_capacity_bytes: int) -> float:
+        """What of a day's writes is left."""
+        return self._flash(policy, flash_capacity_bytes).left_bytes
+
+    def _flash(self, policy: FillPolicy, capacity_bytes: int) -> Budget:
+        written_bytes = self.accounts.flash_written(self._steady())
+        return flash_budget(policy, capacity_bytes=capacity_bytes, written_bytes=written_bytes)
 
     def took(self, size_bytes: int, policy: FillPolicy, priority: Priority, *, flash: bool) -> None:
         """So many bytes came from a source."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from sluice_appliance.fill.plan import Fetch
 from sluice_appliance.fill.purse import Purse
+from sluice_appliance.store.disks import Tier
 from sluice_appliance.store.layout import ObjectHeader
 
 
@@ -28,6 +29,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    tier: Tier
     purse: Purse
     task: asyncio.Task[None]
 
@@ -70,9 +72,13 @@ class Crew:
         """What each fetch has taken so far: a plan that is made from now on knows of so much."""
         return {wanted: job.purse.taken_bytes for wanted, job in self._jobs.items()}
 
-    def promised_bytes(self) -> float:
-        """What all purses together may still take."""
-        return sum(max(0.0, job.purse.left_bytes) for job in self._jobs.values())
+    def promised_bytes(self, tier: Tier | None = None) -> float:
+        """What all purses together may still take, or those of objects that come to one tier."""
+        return sum(
+            max(0.0, job.purse.left_bytes)
+            for job in self._jobs.values()
+            if tier in (None, job.tier)
+        )
 
     async def keep_only(self, fetches: Sequence[Fetch]) -> None:
         """Ends all others, and the last of these where urgent ones would have to wait for them; returns
@@ -111,7 +117,7 @@ class Crew:
             fetch = self._left.popleft()
             purse = self._purse(fetch)
             task = self._group.create_task(self._fetch(fetch, purse, self.outcome))
-            self._jobs[fetch.wanted] = _Job(purse, task)
+            self._jobs[fetch.wanted] = _Job(fetch.tier, purse, task)
             # Not at the end of what it does: one that is cancelled before it begins does nothing.
             task.add_done_callback(partial(self._ended, fetch.wanted))
         if self._jobs:

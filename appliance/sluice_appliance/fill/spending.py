@@ -14,7 +14,7 @@ from sluice_appliance.store.disks import Tier
 
 
 class Spending:
-    """`promised_bytes`: what all purses together may still take."""
+    """`promised_bytes`: what all purses together may still take, or those for one tier."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class Spending:
         pace: Pace,
         tally: FillTally,
         *,
-        promised_bytes: Callable[[], float],
+        promised_bytes: Callable[[Tier | None], float],
     ) -> None:
         self._books = books
         self._pace = pace
@@ -36,6 +36,12 @@ class Spending:
     def may(self) -> Allowance:
         """What may come now."""
         return self._books.may(self.policy, flash_capacity_bytes=self.flash_capacity_bytes)
+
+    def flash_left_bytes(self) -> float:
+        """What may be written to flash now beside what was promised to fetches: cheap, as each block that is
+        worth keeping asks."""
+        left_bytes = self._books.flash_left_bytes(self.policy, self.flash_capacity_bytes)
+        return max(0.0, left_bytes - self._promised_bytes(Tier.SSD))
 
     def purse(self, fetch: Fetch, priority: Priority) -> Purse:
         is_emergency = priority is Priority.EMERGENCY
@@ -56,9 +62,13 @@ class Spending:
                 left = min(left, may.normal.left_bytes)
             if is_flash:
                 left = min(left, may.flash.left_bytes)
-            return left - self._promised_bytes() >= size_bytes
+            return left - self._promised_bytes(None) >= size_bytes
 
-        return Purse(fetch.take_bytes, took, waits=not is_emergency, may_give=may_give)
+        take_bytes: float = fetch.take_bytes
+        if is_flash:
+            # Others may have written to it since the plan was made.
+            take_bytes = min(take_bytes, self.flash_left_bytes())
+        return Purse(take_bytes, took, waits=not is_emergency, may_give=may_give)
 
     def renew_slot(self) -> None:
         """The link's present five minutes, as they are known now."""

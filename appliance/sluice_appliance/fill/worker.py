@@ -90,7 +90,7 @@ class FillWorker:
         self._fetcher = Fetcher(store, intake, tally, unsure=self._stock.lost)
         self._sources = SourceBook(lister)
         self._spending = Spending(
-            books, self._pace, tally, promised_bytes=lambda: self._crew.promised_bytes()
+            books, self._pace, tally, promised_bytes=lambda tier: self._crew.promised_bytes(tier)
         )
         self._crew = Crew(
             self._fetch,
@@ -148,7 +148,7 @@ class FillWorker:
 
     def flash_left_bytes(self) -> float:
         """What may be written to flash now."""
-        return self._spending.may().flash.left_bytes
+        return self._spending.flash_left_bytes()
 
     async def run(self) -> None:
         await self._books.open()

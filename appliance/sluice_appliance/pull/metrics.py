@@ -15,11 +15,12 @@ _PULLS_FAILED = (
     " asked; `unavailable` every source of it failed."
 )
 _PULLS_REFUSED = (
-    "Pulls refused for a bound: `looks` questions to the control plane, `waiters` responses that wait,"
+    "Pulls refused for a bound: `looks` questions to the control plane at a time, `vain_looks` questions for"
+    " what no title has (a flood of wrong names), `waiters` responses that wait,"
     " `pressure` players need the box for what it holds, `flash_writes` a disk too slow for what is worth"
     " keeping, `unsaid` a worker that does not listen."
 )
-_PULL_BOUNDS = ("looks", "waiters", "pressure", "flash_writes", "unsaid")
+_PULL_BOUNDS = ("looks", "vain_looks", "waiters", "pressure", "flash_writes", "unsaid")
 
 PULLS: tuple[CounterSpec, ...] = (
     CounterSpec(

@@ -18,6 +18,7 @@ from sluice_appliance.pull.messages import Where, Why
 from sluice_appliance.pull.negatives import Negatives
 from sluice_appliance.pull.reading import PieceReader, Progress
 from sluice_appliance.pull.tally import PullTally
+from sluice_appliance.pull.vain_looks import VainLooks
 from sluice_appliance.pull.verifying import Located
 from sluice_appliance.pull.wants import PIECE_BLOCKS, Piece, Wants
 from sluice_appliance.store.keeping import FlashCache, Found, Verdict
@@ -76,6 +77,7 @@ class Puller:
         self._memory = BlockMemory()
         self._wants: Wants[Waiter] = Wants()
         self._negatives: Negatives[Why] = Negatives()
+        self._vain_looks = VainLooks()
         self._looking: dict[str, dict[Waiter, None]] = {}
         # Blocks on their way.
         self._busy: set[tuple[str, int]] = set()
@@ -123,11 +125,13 @@ class Puller:
         waiting = self._looking.get(key)
         if waiting is not None and len(waiting) < LOOKERS_MAX:
             waiting[Waiter(worker, number)] = None
-        elif waiting is None and len(self._looking) < LOOKS_MAX and self._group is not None:
+        elif waiting is not None or len(self._looking) >= LOOKS_MAX or self._group is None:
+            self._refuse(worker, number, "looks")
+        elif not self._vain_looks.begin(_now()):
+            self._refuse(worker, number, "vain_looks")
+        else:
             self._looking[key] = {Waiter(worker, number): None}
             self._group.create_task(self._look(key))
-        else:
-            self._refuse(worker, number, "looks")
 
     def want(self, worker: Worker, number: int, key: str, first: int, end: int) -> None:
         """Blocks `first` up to before `end`, so many at most as one piece has."""
@@ -177,7 +181,11 @@ class Puller:
         found: Located | None = None
         try:
             found = await self._catalog.find(key)
+            if found is not None:
+                self._vain_looks.not_in_vain()
         except SourcesUnknown as error:
+            # Nobody was asked, or nobody answered: that is no flood's doing.
+            self._vain_looks.not_in_vain()
             log.warning("pull_not_looked_up", key=key, reason=str(error))
         finally:
             waiting = self._looking.pop(key)
@@ -284,6 +292,7 @@ class Puller:
             self._catalog.fresh(key) is None
             and key not in self._looking
             and self._group is not None
+            and self._vain_looks.begin(_now())
         ):
             self._looking[key] = {}
             self._group.create_task(self._look(key))

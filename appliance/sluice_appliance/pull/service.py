@@ -47,13 +47,14 @@ class PullSettings:
 
 
 class PullService:
-    """`door`: our end of the one through which workers come; `catalog` is to be joined to the control
-    plane."""
+    """`door`: our end of the one through which workers come; `catalog` knows nothing before it has joined
+    the control plane."""
 
     def __init__(
         self,
         settings: PullSettings,
         door: socket.socket,
+        catalog: Catalog,
         *,
         reader: ReadsSources,
         fill_tally: FillTally,
@@ -63,13 +64,16 @@ class PullService:
         took: Callable[[int], None],
         load: Callable[[], Load],
         now: float,
+        take_flash: Callable[[int], bool] = lambda size_bytes: True,
     ) -> None:
-        self.catalog = Catalog()
+        """`take_flash`: takes so many bytes of what flash may be written today, if it has them."""
+        self.catalog = catalog
         self.cache = FlashCache(
             flash_bytes=settings.flash_bytes,
             memory_bytes=settings.memory_bytes,
             budget=write_budget(DRIVE_WRITES_PER_DAY, max(1, settings.flash_bytes), now),
             now=now,
+            take_of_day=take_flash,
         )
         self._load = load
         self._pressure = Pressure(_TUNING)

@@ -1,6 +1,7 @@
 """`sluice-appliance store`: looks into a store, checks it, and puts it in order."""
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from sluice_appliance.store import quarantine
 from sluice_appliance.store.checking import LOST, Finding, Scratch, Verdict, check
 from sluice_appliance.store.disks import DiskPlace
 from sluice_appliance.store.errors import StoreError
-from sluice_appliance.store.membership import places
+from sluice_appliance.store.member import take_lock
+from sluice_appliance.store.membership import places, readmit
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.walking import Seen, look, objects_of, paths_of
 
@@ -22,6 +24,7 @@ _LS = "sluice-appliance store ls --store /srv/sluice"
 _STATS = "sluice-appliance store stats --store /srv/sluice --json"
 _VERIFY = "sluice-appliance store verify --store /srv/sluice film/v1/a.mp4"
 _REBUILD = "sluice-appliance store rebuild --store /srv/sluice"
+_READMIT = "sluice-appliance store readmit --store /srv/sluice /srv/sluice/sda"
 _PROGRESS_S = 1.0
 
 
@@ -60,6 +63,14 @@ def add_to(verbs: "argparse._SubParsersAction[Any]", *, clock: Callable[[], floa
         "bring files to where they are looked for, put damaged ones into quarantine and write those of an"
         " old layout anew; nobody else may own the store",
     )
+    readmitted = _add(
+        words,
+        "readmit",
+        _readmit,
+        _READMIT,
+        "use a disk again that was left alone because it gave errors; nobody else may own the store",
+    )
+    readmitted.add_argument("disk", type=Path, metavar="DISK", help="where it is mounted")
 
 
 def _add(
@@ -99,7 +110,7 @@ def _guarded(act: Callable[[argparse.Namespace], int], arguments: argparse.Names
 
 
 def _ls(arguments: argparse.Namespace) -> int:
-    for disk in places(arguments.store.absolute()):
+    for disk in places(arguments.store.absolute(), failed=True):
         for path in objects_of(disk):
             sys.stdout.write(_listed(disk, look(path), as_json=arguments.json) + "\n")
     return 0
@@ -128,7 +139,7 @@ def _listed(disk: DiskPlace, seen: Seen, *, as_json: bool) -> str:
 
 def _stats(arguments: argparse.Namespace) -> int:
     progress = _Progress(sys.stderr, arguments.clock)
-    for disk in places(arguments.store.absolute()):
+    for disk in places(arguments.store.absolute(), failed=True):
         told = _stats_of(disk, progress)
         progress.end()
         if arguments.json:
@@ -179,7 +190,7 @@ def _verified(arguments: argparse.Namespace) -> Iterator[int | Finding]:
 
 
 def _all(root: Path) -> Iterator[str]:
-    for disk in places(root):
+    for disk in places(root, failed=True):
         yield from objects_of(disk)
 
 
@@ -199,6 +210,19 @@ def _rebuild(arguments: argparse.Namespace) -> int:
                 sys.stderr.write(f"{disk.name} is {disk.state.value}: {disk.reason}\n")
                 code = 1
         return code
+
+
+def _readmit(arguments: argparse.Namespace) -> int:
+    root = arguments.store.absolute()
+    lock = take_lock(root / "lock")
+    try:
+        reason = readmit(root, arguments.disk)
+    finally:
+        os.close(lock)
+    told = {"disk": str(arguments.disk), "was_left_alone_for": reason}
+    plain = f"{arguments.disk} is used again from the next start on; it was left alone: {reason}"
+    sys.stdout.write((_json(told) if arguments.json else plain) + "\n")
+    return 0
 
 
 def _told(steps: Iterator[int | Finding], arguments: argparse.Namespace) -> int:

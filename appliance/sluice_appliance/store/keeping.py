@@ -12,7 +12,7 @@ with work for twenty), most of it for misses, which is beside a fetch from afar.
 write.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -64,9 +64,10 @@ class Remembered:
 
 
 class FlashCache:
-    """One flash tier and its memory. Begins empty at `now`; `hold` tells it what is on the disk."""
+    """One flash tier and its memory. Begins empty at `now`; `hold` tells it what is on the disk. `take_of_day`:
+    takes so many bytes of what the box's flash may be written today, by whomever, if it has them."""
 
-    __slots__ = ("_least_worth", "budget", "flash", "memory", "price", "worth")
+    __slots__ = ("_least_worth", "_take_of_day", "budget", "flash", "memory", "price", "worth")
 
     def __init__(
         self,
@@ -76,10 +77,12 @@ class FlashCache:
         budget: WriteBudget,
         now: float,
         remembered_max: int = REMEMBERED_BLOCKS_MIN,
+        take_of_day: Callable[[int], bool] = lambda size_bytes: True,
     ):
         self.flash = FlashQueue(flash_bytes)
         self.memory = Probation(memory_bytes)
         self.budget = budget
+        self._take_of_day = take_of_day
         self.price = WritePrice(budget.rate_bytes_per_s, budget.burst_bytes, now)
         self.worth = Worth(now, keys_max=remembered_max)
         # About what the next to go is worth, so that most misses need no look at the queue.
@@ -148,4 +151,8 @@ class FlashCache:
         if going.lost >= (worth - price) * size_bytes:
             return None
         self.price.wanted(size_bytes)
+        has_own = size_bytes <= self.budget.left_bytes(now)
+        if has_own and not self._take_of_day(size_bytes):
+            self.budget.refused_bytes += size_bytes
+            return None
         return going if self.budget.take(size_bytes, now) else None

@@ -26,7 +26,8 @@ from sluice_appliance.store.layout import (
     named_path,
     object_name,
 )
-from sluice_appliance.store.partial import PARTIAL_FOLDER, partial_path, resumable
+from sluice_appliance.store.partial import PARTIAL_FOLDER, partial_path, resumable, written_bytes
+from sluice_appliance.store.promises import Promises
 from sluice_runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -37,6 +38,10 @@ _PROBE_FILE = "probe"
 _UPGRADE_FILE = "upgrade"
 _NOT_THERE = frozenset((errno.ENOENT, errno.ENOTDIR))
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+# What only a disk that is dying says, or the file system on it: not who mounted it, nor who owns it.
+_BAD = frozenset((errno.EIO, errno.ENXIO, errno.EBADMSG, errno.EUCLEAN, errno.EREMOTEIO))
+# So many looks after it failed have to find it as it was: a controller that was reset once is no bad disk.
+BAD_LOOKS = 3
 
 
 class Member:
@@ -59,8 +64,13 @@ class Member:
         # What came less what went, until all that was there before has been added up.
         self.stored_bytes = 0
         self.is_counted = False
+        # Of its room, what objects on their way in were given.
+        self.promises = Promises()
         # It failed because no disk is mounted there: one may come.
         self.is_absent = False
+        # It gives errors again and again: a restart does not make it better.
+        self.is_bad = False
+        self._bad_looks = 0
         # Damaged files that the quarantine had no room for.
         self.discarded = 0
         # Any clock that does not go back. Until there is one, no error is forgotten.
@@ -190,18 +200,22 @@ class Member:
             path = f"{self.root}/{PARTIAL_FOLDER}/{name}"
             header = resumable(path)
             if header is not None:
-                taken_bytes = os.stat(path).st_blocks * 512 - BODY_OFFSET
-                yield header, max(0, min(header.size_bytes, taken_bytes))
+                yield header, min(header.size_bytes, written_bytes(path))
 
-    def has_room_for(self, size_bytes: int) -> bool:
-        """Raises OSError."""
-        kept_bytes = self.stored_bytes + size_bytes
-        return kept_bytes <= self.place.capacity_bytes and self.has_room_beside(size_bytes)
+    def has_room_for(self, header: ObjectHeader) -> bool:
+        """Whether all of an object has room beside what is held and what was promised to others. Raises
+        OSError."""
+        path = self.partial(header)
+        kept_bytes = self.stored_bytes + self.promises.promised_bytes(path) + header.size_bytes
+        if kept_bytes > self.place.capacity_bytes:
+            return False
+        return self.has_room_beside(max(0, header.size_bytes - written_bytes(path)), path)
 
-    def has_room_beside(self, size_bytes: int) -> bool:
-        """Whether the file system has room for so much, for a while. Raises OSError."""
+    def has_room_beside(self, size_bytes: int, path: str = "") -> bool:
+        """Whether the file system has room for so much, for a while; `path`: for whom. Raises OSError."""
         status = os.statvfs(self.root)
-        return size_bytes + FREE_BYTES_MIN <= status.f_bavail * status.f_frsize
+        taken_bytes = self.promises.unwritten_bytes(path, written_bytes) + FREE_BYTES_MIN
+        return size_bytes + taken_bytes <= status.f_bavail * status.f_frsize
 
     def let_go(self, size_bytes: int) -> None:
         """An object went of which nobody else says so."""
@@ -226,13 +240,15 @@ class Member:
         log.warning("disk_error", disk=self.root, at=what, error=str(error), errors=self.errors)
         self.look()
         if self._errors.add(what or f"error {self.errors}", self.clock()):
-            self.fail(f"{ERRORS_MAX} different things failed on it within an hour")
+            self.fail(f"{ERRORS_MAX} different things failed on it within an hour", is_bad=True)
 
     def look(self) -> None:
         """Takes the disk out of use where it does not do what a disk should, and back into use one that
         was read-only and is writable again. One that failed stays so: only where none was there, one may
         come (`Store.look_at_disks`)."""
         if self.state is DiskState.FAILED:
+            if self._may_write and not self.is_bad and not self.is_absent:
+                self._look_whether_bad()
             return
         try:
             if os.stat(self.root).st_dev != self._device:
@@ -250,6 +266,18 @@ class Member:
         else:
             self._become(DiskState.IN_USE, "")
 
+    def _look_whether_bad(self) -> None:
+        """It stays out of use whatever is found."""
+        try:
+            os.listdir(f"{self.root}/{OBJECTS_FOLDER}")
+            self._probe()
+        except OSError as error:
+            if error.errno in _BAD:
+                self._bad_looks += 1
+                self.is_bad = self._bad_looks >= BAD_LOOKS
+        else:
+            self._bad_looks = 0
+
     def _probe(self) -> None:
         """Writes a small file and syncs it, as a fill would. Raises OSError."""
         path = f"{self.root}/{_PROBE_FILE}"
@@ -260,9 +288,10 @@ class Member:
         finally:
             os.close(descriptor)
 
-    def fail(self, reason: str, *, is_absent: bool = False) -> None:
-        """The disk is left alone from now on; `is_absent`, until one is there again."""
-        self.is_absent = is_absent
+    def fail(self, reason: str, *, is_absent: bool = False, is_bad: bool = False) -> None:
+        """The disk is left alone from now on; `is_absent`, until one is there again; `is_bad`, over restarts
+        too."""
+        self.is_absent, self.is_bad = is_absent, is_bad
         self._become(DiskState.FAILED, reason)
 
     def tell_reason(self, reason: str) -> None:

@@ -5,7 +5,7 @@ disk has `disk.json`, by which a disk is known wherever it is mounted, and anoth
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +38,8 @@ class KnownDisk(msgspec.Struct, frozen=True):
     capacity_bytes: int
     # Whether a file system of its own was mounted there.
     mounted: bool
+    # Why it is left alone until somebody says otherwise (`store readmit`); empty where it is not.
+    failed: str = ""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -65,15 +67,42 @@ def write_identity(disk: Path, identity: Identity) -> None:
     write_atomically(disk / IDENTITY_FILE, msgspec.json.encode(identity))
 
 
-def places(root: Path) -> tuple[DiskPlace, ...]:
-    """Where objects of the store may be, for those who only read. Raises DiskRefused, OSError."""
+def places(root: Path, *, failed: bool = False) -> tuple[DiskPlace, ...]:
+    """Where objects of the store may be, for those who only read; `failed`: on disks that are left alone
+    too. Raises DiskRefused, OSError."""
     record = read_record(root)
     if record is None or not record.disks:
         return (DiskPlace(str(root), ""),)
     return tuple(
         DiskPlace(str(root / known.path), known.disk, Tier(known.tier), known.capacity_bytes)
         for known in record.disks
+        if failed or not known.failed
     )
+
+
+def remember_failed(root: Path, reasons: Mapping[str, str]) -> None:
+    """Why disks are left alone from now on, by their identities. Raises DiskRefused, OSError."""
+    record = read_record(root)
+    assert record is not None, "a store of several disks has written them down"
+    disks = tuple(
+        msgspec.structs.replace(known, failed=reasons.get(known.disk, known.failed))
+        for known in record.disks
+    )
+    if disks != record.disks:
+        write_record(root, Record(record.store, disks))
+
+
+def readmit(root: Path, path: Path) -> str:
+    """The disk at `path` is used again from the next start on; returns why it was not. Raises DiskRefused,
+    OSError."""
+    record = read_record(root)
+    for known in record.disks if record else ():
+        if (root / known.path).absolute() == path.absolute():
+            if not known.failed:
+                raise DiskRefused(f"{path} is not left alone")
+            remember_failed(root, {known.disk: ""})
+            return known.failed
+    raise DiskRefused(f"{path} is no disk of the store {root}")
 
 
 def is_mount_point(folder: Path) -> bool:

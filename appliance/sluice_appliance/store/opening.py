@@ -105,6 +105,10 @@ def _open(root: Path, spec: DiskSpec, known: KnownDisk | None, store_id: str, di
     if reason:
         member.fail(reason, is_absent=is_absent)
         return member
+    if known is not None and known.failed and known.disk == disk_id:
+        # What the disk says now is no reason to trust it: bad sectors are well until they are read.
+        member.fail(known.failed, is_bad=True)
+        return member
     try:
         member.open(shared_lock=_is_same(folder, root))
     except OSError as error:
@@ -149,7 +153,11 @@ def _known(root: Path, member: Member, before: KnownDisk | None) -> KnownDisk:
     place, folder = member.place, Path(member.root)
     mounted = membership.is_mount_point(folder) or bool(before and before.mounted)
     path = "." if folder == root.absolute() else member.root
-    return KnownDisk(path, place.disk_id, place.tier.value, place.capacity_bytes, mounted)
+    failed = member.reason if member.is_bad else ""
+    if not failed and member.is_absent and before is not None:
+        # It may come back.
+        failed = before.failed
+    return KnownDisk(path, place.disk_id, place.tier.value, place.capacity_bytes, mounted, failed)
 
 
 def _refuse_copies(members: Sequence[Member]) -> None:

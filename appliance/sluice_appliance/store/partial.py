@@ -65,12 +65,14 @@ class PartialObject:
         block_digests: bytes | None = None,
         path: str | None = None,
         published: Callable[[], None] = lambda: None,
+        closed: Callable[[], None] = lambda: None,
         failed: Callable[[OSError], None] = lambda error: None,
     ) -> None:
         self.header = header
         self.root = root
         self._disk = disk
         self._published = published
+        self._closed = closed
         self._failed = failed
         self._path = path or partial_path(root, header.key, header.sha256)
         # Of a block, while it is written and hashed; of what is here, while that is looked at or changed.
@@ -166,6 +168,7 @@ class PartialObject:
         with self._telling_of_failures():
             self._publish()
         self._published()
+        self._closed()
 
     def _publish(self) -> None:
         header = self.header
@@ -181,7 +184,8 @@ class PartialObject:
         except OSError:
             self.discard()
             raise
-        self.close()
+        # Its room is given back once it is counted as an object.
+        self._close_file()
         self._move_into_place()
 
     def discard(self) -> None:
@@ -190,7 +194,11 @@ class PartialObject:
         self._disk.remove(self._path)
 
     def close(self) -> None:
-        """Lets the file be. `Store.begin` goes on where it stands."""
+        """Lets the file be, and gives its room back. `Store.begin` goes on where it stands."""
+        self._close_file()
+        self._closed()
+
+    def _close_file(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -312,6 +320,14 @@ def _read_page(descriptor: int) -> tuple[ObjectHeader, int] | None:
         return decode_page(os.pread(descriptor, BODY_OFFSET, 0))
     except LayoutError:
         return None
+
+
+def written_bytes(path: str) -> int:
+    """How much of the body takes room already; 0 where there is no file. Raises OSError."""
+    try:
+        return max(0, os.stat(path).st_blocks * 512 - BODY_OFFSET)
+    except FileNotFoundError:
+        return 0
 
 
 def resumable(path: str) -> ObjectHeader | None:

@@ -13,6 +13,7 @@ here blocks; asyncio speaks to it through `store.threaded`.
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ from sluice_appliance.store.layout import (
     object_name,
 )
 from sluice_appliance.store.member import Member, take_lock
+from sluice_appliance.store.membership import remember_failed
 from sluice_appliance.store.opening import known_specs, open_members, reopen
 from sluice_appliance.store.partial import PartialObject
 from sluice_appliance.store.rebuilding import rebuild
@@ -55,8 +57,12 @@ class Store:
         self._lock = lock
         self._members: list[Member] = []
         self._specs: dict[str, DiskSpec] = {}
+        # Disks of which the store's folder says that they are left alone.
+        self._remembered: set[str] = set()
         self._disk: Disk = RealDisk()
         self._clock: Callable[[], float] = float
+        # Between the look for room and the promise of it nobody else may look.
+        self._choosing = threading.Lock()
 
     @classmethod
     def open(cls, root: Path, specs: Sequence[DiskSpec] = (), *, disk: Disk | None = None) -> Self:
@@ -72,6 +78,7 @@ class Store:
             store._specs = {str(spec.path.absolute()): spec for spec in specs}
             if specs:
                 store._members = open_members(root, specs, disk)
+                store._remembered = {m.place.disk_id for m in store._members if m.is_bad}
             else:
                 place = DiskPlace(str(root), "", capacity_bytes=_NO_LIMIT_BYTES)
                 store._members = [Member(place, disk)]
@@ -92,6 +99,7 @@ class Store:
 
     def close(self) -> None:
         """Gives the locks back."""
+        self._remember_failed()
         for member in self._members:
             member.close()
         if self._lock >= 0:
@@ -133,7 +141,29 @@ class Store:
                 self._members[number] = self._take_in(member)
             else:
                 member.look()
+        self._remember_failed()
         return self.disks()
+
+    def _remember_failed(self) -> None:
+        """So that a disk that gave errors is left alone after a restart too."""
+        bad = {
+            member.place.disk_id: member.reason
+            for member in self._members
+            if member.is_bad and member.place.disk_id not in self._remembered
+        }
+        if not bad or not self._specs:
+            return
+        try:
+            remember_failed(Path(self.root), bad)
+        except (StoreError, OSError) as error:
+            log.error("disk_failure_unkept", disks=sorted(bad.values()), reason=str(error))
+        else:
+            self._remembered.update(bad)
+            log.warning(
+                "disk_left_alone",
+                disks=[member.root for member in self._members if member.place.disk_id in bad],
+                to_do="replace it; `sluice-appliance store readmit` has it used again as it is",
+            )
 
     def _take_in(self, absent: Member) -> Member:
         spec = self._specs.get(absent.root)
@@ -224,13 +254,18 @@ class Store:
         block_digests: bytes | None = None,
     ) -> PartialObject:
         """Goes on with an object or starts it, on the disk of the tier that it belongs on and that has
-        room; of the fastest tier that has, where none is named.
+        room; of the fastest tier that has, where none is named. The room is the object's until it is
+        published or closed.
 
         Raises LayoutError for an object that cannot be, OSError, which is ENOSPC where there is no room.
         """
         header = ObjectHeader(key, size_bytes, sha256, content_type)
         check_header(header)
-        member, name = self._disk_for(header, tier), object_name(key)
+        name = object_name(key)
+        with self._choosing:
+            member = self._disk_for(header, tier)
+            path = member.partial(header)
+            member.promises.give(path, size_bytes)
         try:
             there = member.read(name)
             replaced_bytes = there.size_bytes if there is not None else 0
@@ -240,10 +275,13 @@ class Store:
                 member.disk,
                 block_digests=block_digests,
                 published=lambda: self._published(member, header, replaced_bytes),
+                closed=lambda: self._give_back(member, path),
                 failed=lambda error: member.failed_at(error, name),
             )
-        except OSError as error:
-            member.failed_at(error, name)
+        except BaseException as error:
+            self._give_back(member, path)
+            if isinstance(error, OSError):
+                member.failed_at(error, name)
             raise
 
     def partials(self, disk: str | None = None) -> Iterator[tuple[ObjectHeader, int]]:
@@ -263,17 +301,20 @@ class Store:
             for member in self._ranked(object_name(header.key), tier)
             if member.state is DiskState.IN_USE
         ]
-        for member in ranked:
-            if os.path.exists(member.partial(header)):
-                return member
+        # Where it began first.
+        ranked.sort(key=lambda member: not os.path.exists(member.partial(header)))
         for member in ranked:
             try:
-                if member.has_room_for(header.size_bytes):
+                if member.has_room_for(header):
                     return member
             except OSError as error:
                 member.failed_at(error)
         where = f"no disk of tier {tier.value}" if tier else "no disk"
         raise OSError(errno.ENOSPC, f"{where} has room for {header.size_bytes} bytes")
+
+    def _give_back(self, member: Member, path: str) -> None:
+        with self._choosing:
+            member.promises.take_back(path)
 
     def _published(self, member: Member, header: ObjectHeader, replaced_bytes: int) -> None:
         """What else stands under the key and is another object would be found before this one."""

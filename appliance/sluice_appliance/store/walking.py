@@ -44,7 +44,7 @@ def objects_of(disk: DiskPlace) -> Iterator[str]:
 
 def paths_of(root: Path, keys: Sequence[ObjectKey]) -> Iterator[tuple[ObjectKey, list[str]]]:
     """Where each of the keys is held, in the order in which it is looked for. Raises OSError."""
-    disks = places(root)
+    disks = places(root, failed=True)
     for key in keys:
         name = object_name(key)
         paths = [named_path(disk.root, name) for disk in rank(name, disks)]

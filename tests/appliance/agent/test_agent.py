@@ -301,3 +301,34 @@ def test_a_control_plane_that_the_pinned_authority_does_not_vouch_for_gets_no_to
             assert not agent.enrolled
 
     asyncio.run(story())
+
+
+def test_what_fill_and_misses_write_to_flash_is_taken_of_one_days_writes(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    # Of a store of one folder, which is as large as can be: some 9 MB.
+    wanted = message(4, {"film": [BODY]})
+    wanted.policy.drive_writes_per_day = 1e-12
+    day_bytes = 1e-12 * (2**63 - 1)
+    place.script.publish(signed(wanted))
+
+    async def story() -> None:
+        async with (
+            ScriptedSource({KEY: BODY}).serving() as source,
+            serving(place.script, tmp_path / "server") as ports,
+        ):
+            place.script.sources = [origin(source)]
+            async with place.running(ports) as agent:
+                # Nothing is known of a limit before there is a manifest.
+                assert agent.take_flash(1000)
+                await until(
+                    "the title is reported complete",
+                    lambda: place.script.last_report().complete_titles == ["film/v1"],
+                )
+                left_bytes = int(agent.flash_left_bytes())
+                assert left_bytes == int(day_bytes - len(BODY) - 1000)
+                assert not agent.take_flash(left_bytes + 1)
+                assert agent.take_flash(left_bytes)
+                assert agent.flash_left_bytes() < 1
+                assert not agent.take_flash(1)
+
+    asyncio.run(story())

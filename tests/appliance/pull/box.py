@@ -7,7 +7,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.source_book import SourcesUnknown
 from sluice_appliance.fill.sources import Source, SourceKind
 from sluice_appliance.fill.tally import FillTally
+from sluice_appliance.pull.catalog import Catalog
 from sluice_appliance.pull.links import open_door
 from sluice_appliance.pull.service import PullService, PullSettings
 from sluice_appliance.pull.tally import PullTally
@@ -46,7 +47,8 @@ def header_of(key: str, body: bytes) -> ObjectHeader:
 
 class Origin:
     """An HTTP source that counts. `gate`: bytes from `held_from` of an object on wait for it; `cut_at`:
-    the connection breaks there; `wrong`: it sends other bytes; `down`: it answers 503."""
+    the connection breaks there; `wrong`: it sends other bytes; `down`: it answers 503,
+    with `retry_after`."""
 
     def __init__(self, bodies: Mapping[str, bytes]) -> None:
         self.bodies = dict(bodies)
@@ -58,6 +60,7 @@ class Origin:
         self.held_from: int | None = None
         self.cut_at: int | None = None
         self.wrong = self.down = False
+        self.retry_after = ""
         self.base_url = ""
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -68,7 +71,8 @@ class Origin:
         self.asked.append((key, first, end))
         self.loops.append(request.headers.get("CDN-Loop", ""))
         if self.down:
-            return web.Response(status=503)
+            busy = {"Retry-After": self.retry_after} if self.retry_after else {}
+            return web.Response(status=503, headers=busy)
         response = web.StreamResponse(status=206)
         response.headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(body)}"
         response.content_length = end - first
@@ -229,6 +233,7 @@ async def box(
     flash_bytes: int = 0,
     stall_s: float = 5.0,
     load: Load = NO_LOAD,
+    take_flash: Callable[[int], bool] = lambda size_bytes: True,
     joined: bool = True,
     tls: TlsFiles | None = None,
 ) -> AsyncIterator[Box]:
@@ -244,6 +249,7 @@ async def box(
         pulls = PullService(
             PullSettings(memory_bytes, flash_bytes, stall_s, folder / "store"),
             ours,
+            Catalog(),
             reader=HttpSources(session),
             fill_tally=FillTally(own),
             tally=PullTally(own),
@@ -252,6 +258,7 @@ async def box(
             took=lambda size_bytes: None,
             load=lambda: load,
             now=loop.time(),
+            take_flash=take_flash,
         )
         worker = Worker(
             listener,

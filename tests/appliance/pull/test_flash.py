@@ -18,10 +18,23 @@ HOT = 3
 Story = Callable[[Box, Origin], Awaitable[None]]
 
 
-def told(folder: Path, story: Story, **settings: int) -> None:
+def told(
+    folder: Path,
+    story: Story,
+    *,
+    take_flash: Callable[[int], bool] = lambda size_bytes: True,
+    **settings: int,
+) -> None:
     async def run() -> None:
         origin = Origin({KEY: BODY})
-        async with origin.serving(), box(folder, **settings) as served:  # type: ignore[arg-type]
+        async with (
+            origin.serving(),
+            box(
+                folder,
+                take_flash=take_flash,
+                **settings,  # type: ignore[arg-type]
+            ) as served,
+        ):
             served.titles.publish(KEY, BODY, origin)
             async with asyncio.timeout(60):
                 await story(served, origin)
@@ -160,3 +173,26 @@ def test_files_that_are_no_block_and_counts_that_are_none_stop_nobody(tmp_path: 
         assert await read(served, HOT) == BODY[HOT * MIB : (HOT + 1) * MIB]
 
     told(tmp_path, story, flash_bytes=8 * MIB)
+
+
+def test_what_misses_write_to_flash_comes_out_of_the_boxs_writes_of_the_day(tmp_path: Path) -> None:
+    left_bytes = MIB
+
+    def take_flash(size_bytes: int) -> bool:
+        nonlocal left_bytes
+        if size_bytes > left_bytes:
+            return False
+        left_bytes -= size_bytes
+        return True
+
+    async def story(served: Box, origin: Origin) -> None:
+        for _ in range(4):
+            for block in range(16):
+                assert await read(served, block) == BODY[block * MIB : (block + 1) * MIB]
+        await until("what it may", lambda: served.count("pull_flash_bytes_total") == MIB)
+        # It had writes of its own left: the day had none.
+        assert served.pulls.cache.budget.refused_bytes >= MIB
+        assert len(files_of(tmp_path)) == 1
+        assert left_bytes == 0
+
+    told(tmp_path, story, take_flash=take_flash, memory_bytes=2 * MIB, flash_bytes=8 * MIB)

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from appliance.serving.conversation import Reading, ask
+from appliance.serving.broken_disk import breakable_disk
+from appliance.serving.conversation import Clients, Reading, ask
 from appliance.serving.serve_process import put_object, remove_object
+from appliance.serving.slow_disk import evict
+from appliance.serving.test_tls import make_certificate
 from appliance.serving.worker_by_hand import ByHand, by_hand, new_row
 
 from sluice_appliance.serving import tally
+from sluice_appliance.serving.openssl import Context
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.spoilt import SPOILT_MAX, SPOILT_S, SpoiltCopies
 from sluice_appliance.serving.suspicions import hear, pair, tell
@@ -205,3 +209,42 @@ def test_a_worker_that_tells_more_than_is_heard_does_not_wait_and_knows_it() -> 
         for _ in range(len(took)):
             hear(heard, lambda path, offset: got.append((path, offset)))
         assert got == [(path, 5) for path in took]
+
+
+# Where the first copy ends: in its middle, at its first byte.
+@pytest.mark.parametrize("readable_bytes", [1 << 20, 0])
+def test_over_tls_a_copy_that_its_disk_no_longer_gives_is_passed_over_too(
+    tmp_path: Path, readable_bytes: int
+) -> None:
+    files = make_certificate(tmp_path)
+    with breakable_disk(tmp_path, size_bytes=32 << 20) as disk:
+        for root in (disk.path, tmp_path / "slow"):
+            put_object(root, "film/v1/big", BIG)
+        first = Path(object_path(str(disk.path), parse_key("film/v1/big")))
+        disk.break_from(first, BODY_OFFSET + readable_bytes)
+        evict(first)
+        places = (
+            DiskPlace(str(disk.path), "a", Tier.SSD),
+            DiskPlace(str(tmp_path / "slow"), "b", Tier.HDD),
+        )
+        settings = ServingSettings(store=str(tmp_path), disks=places)
+        told: list[str] = []
+
+        def hear_of(path: str, offset: int) -> bool:
+            told.append(path)
+            return True
+
+        with by_hand(tmp_path, settings=settings, context=Context(files), tell=hear_of) as served:
+            client = Clients(served, "tls", files).connect()
+            with closing(client.socket):
+                reading = Reading(client)
+                for _ in range(2):
+                    client.send(ask(b"big"))
+                    assert reading.answer()[::2] == (200, BIG)
+                # The connection is in step.
+                client.send(ask(b"big", b"Range: bytes=2000000-2000009"))
+                assert reading.answer()[::2] == (206, BIG[2_000_000:2_000_010])
+            assert served.counts(tally.COPIES_PASSED_OVER) == 1
+            assert served.counts(tally.SPOILT_COPIES) == 1
+            assert served.counts(tally.REFUSED_STORAGE) == served.counts(tally.BROKEN_OFF) == 0
+        assert told == [str(first)]

@@ -110,7 +110,7 @@ def test_a_file_of_version_1_stays_what_it_is_where_there_is_no_room_for_it_twic
     with Store.open(tmp_path) as store:
         path = put_version_1(tmp_path, KEYS[0])
         [member] = store._members
-        member.has_room_beside = lambda size_bytes: False  # type: ignore[method-assign]
+        member.has_room_beside = lambda size_bytes, path="": False  # type: ignore[method-assign]
         assert verdicts(audited(store)) == [Verdict.SOUND]
         assert store.held(KEYS[0]) is not None
         assert path.read_bytes().endswith(BODY)

@@ -29,6 +29,7 @@ from sluice_appliance.serving.objects import Cold, OpenObject, OpenObjects
 from sluice_appliance.serving.popularity import WorkerTable
 from sluice_appliance.serving.residency import Residency
 from sluice_appliance.serving.windows import NOTHING
+from sluice_appliance.store import membership
 from sluice_appliance.store.disk import RealDisk
 from sluice_appliance.store.disks import DiskPlace, DiskSpec, DiskState
 from sluice_appliance.store.keeping import FlashCache
@@ -40,6 +41,7 @@ from sluice_appliance.store.layout import (
     object_name,
     object_path,
 )
+from sluice_appliance.store.member import BAD_LOOKS
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
 from sluice_appliance.store.write_budget import WriteBudget
@@ -141,6 +143,7 @@ def test_complaint_16_a_bad_disk_is_known_over_restarts_and_nothing_crashes(
     """https://github.com/apache/trafficserver/pull/10960: a restart forgets that a disk is bad, uses it and
     crashes."""
     disks = specs(tmp_path, "ab")
+    root = tmp_path / "store"
 
     class BadDisk(RealDisk):
         def open_for_writing(self, path: str) -> int:
@@ -148,20 +151,81 @@ def test_complaint_16_a_bad_disk_is_known_over_restarts_and_nothing_crashes(
                 raise OSError(errno.EIO, "the test's disk is bad")
             return super().open_for_writing(path)
 
-    with Store.open(tmp_path / "store", disks) as store:
+    def is_left_alone(store: Store) -> bool:
+        assert states(store) == [DiskState.FAILED, DiskState.IN_USE]
+        assert store.disks()[0].reason == "the test's disk is bad"
+        assert held(store) == {key for key in KEYS if on[key] == disks[1].path}
+        return set(store.places()) == set(membership.places(root)) == places - {bad}
+
+    with Store.open(root, disks) as store:
         on = put_all(store)
         places = set(store.places())
-    for _ in range(3):
-        with Store.open(tmp_path / "store", disks, disk=BadDisk()) as store:
+        bad = next(place for place in places if place.root == str(disks[0].path))
+    with Store.open(root, disks, disk=BadDisk()) as store:
+        assert states(store) == [DiskState.IN_USE, DiskState.IN_USE]
+        for _ in range(1 + BAD_LOOKS):
             store.look_at_disks()
             assert states(store) == [DiskState.FAILED, DiskState.IN_USE]
-            assert store.disks()[0].reason == "the test's disk is bad"
-            assert held(store) >= {key for key in KEYS if on[key] == disks[1].path}
-            assert set(put_all(store).values()) == {disks[1].path}
+        assert is_left_alone(store)
+    # It takes small files again: what it did to large ones is not forgotten, whoever opens the store.
+    for again in (disks, disks[::-1], ()):
+        with Store.open(root, again) as store:
+            store.look_at_disks()
+            if again == disks:
+                assert is_left_alone(store)
+            assert sorted(state.value for state in states(store)) == ["failed", "in_use"]
+    with Store.open(root, disks) as store:
+        assert set(put_all(store).values()) == {disks[1].path}
+    assert membership.readmit(root, disks[0].path) == "the test's disk is bad"
     # It is the same disk still, and what it holds was not touched.
-    with Store.open(tmp_path / "store", disks) as store:
+    with Store.open(root, disks) as store:
         assert set(store.places()) == places
         assert held(store) == set(KEYS)
+
+
+def test_complaint_16_another_disk_in_the_place_of_a_bad_one_is_used_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    disks = specs(tmp_path, "ab")
+    with Store.open(tmp_path / "store", disks) as store:
+        store._members[0].fail("32 different things failed", is_bad=True)
+    with Store.open(tmp_path / "store", disks) as store:
+        assert states(store) == [DiskState.FAILED, DiskState.IN_USE]
+    disks[0].path.rename(tmp_path / "on the shelf")
+    with Store.open(tmp_path / "store", disks) as store:
+        assert store.disks()[0].reason == "no such folder"
+    # The old one comes back before it was replaced: it is known still.
+    (tmp_path / "on the shelf").rename(disks[0].path)
+    with Store.open(tmp_path / "store", disks) as store:
+        assert store.disks()[0].reason == "32 different things failed"
+    disks[0].path.rename(tmp_path / "on the shelf")
+    disks[0].path.mkdir()
+    with Store.open(tmp_path / "store", disks) as store:
+        assert states(store) == [DiskState.IN_USE, DiskState.IN_USE]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_complaint_16_a_disk_that_failed_once_or_for_want_of_a_right_is_looked_at_anew_after_a_restart(
+    tmp_path: Path, number: int
+) -> None:
+    disks = specs(tmp_path, "ab")
+
+    class FailsForAWhile(RealDisk):
+        left = BAD_LOOKS if number == errno.EIO else 100
+
+        def open_for_writing(self, path: str) -> int:
+            if path.startswith(str(disks[0].path)) and self.left:
+                self.left -= 1
+                raise OSError(number, os.strerror(number))
+            return super().open_for_writing(path)
+
+    with Store.open(tmp_path / "store", disks, disk=FailsForAWhile()) as store:
+        for _ in range(2 * BAD_LOOKS):
+            store.look_at_disks()
+            # In this run it is trusted no more.
+            assert states(store) == [DiskState.FAILED, DiskState.IN_USE]
+    with Store.open(tmp_path / "store", disks) as store:
+        assert states(store) == [DiskState.IN_USE, DiskState.IN_USE]
 
 
 @pytest.mark.parametrize("published", [True, False])

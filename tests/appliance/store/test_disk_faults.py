@@ -17,6 +17,7 @@ from appliance.store.failing_disk import FailingDisk
 from sluice_appliance.object_key import parse_key
 from sluice_appliance.store.blocks import block_digests
 from sluice_appliance.store.disk import RealDisk
+from sluice_appliance.store.disks import DiskState
 from sluice_appliance.store.layout import object_path
 from sluice_appliance.store.reading import open_object
 from sluice_appliance.store.store import Store
@@ -75,14 +76,60 @@ def test_whichever_disk_operation_fails_the_store_stays_true_and_the_next_try_su
 
 
 def test_a_file_whose_sync_failed_is_not_trusted_again(tmp_path: Path) -> None:
-    class SyncFails(RealDisk):
-        def sync(self, descriptor: int) -> None:
-            raise OSError(errno.EIO, "the test's disk lost a page")
+    class OneSyncFails(RealDisk):
+        """The disk is well before and after, so that its files are looked at."""
 
-    with Store.open(tmp_path, disk=SyncFails()) as store:
+        syncs = 0
+
+        def sync(self, descriptor: int) -> None:
+            self.syncs += 1
+            if self.syncs == 1:
+                raise OSError(errno.EIO, "the test's disk lost a page")
+            super().sync(descriptor)
+
+    with Store.open(tmp_path, disk=OneSyncFails()) as store:
         with pytest.raises(OSError, match="lost a page"):
             put(store)
+        assert store.disks()[0].state is DiskState.IN_USE
         assert list(store.partials()) == []
+        assert list((tmp_path / "partial").iterdir()) == []
+        put(store)
+        assert store.held(KEY) is not None
+
+
+def test_a_file_is_synced_before_it_is_named_an_object_and_its_folder_after(tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    class Telling(RealDisk):
+        def sync(self, descriptor: int) -> None:
+            super().sync(descriptor)
+            steps.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).parent.name}")
+
+        def rename(self, source: str, target: str) -> None:
+            super().rename(source, target)
+            steps.append(f"rename {Path(source).parent.name} {Path(target).parent.parent.name}")
+
+        def make_folder(self, path: str) -> None:
+            super().make_folder(path)
+            steps.append(f"make {Path(path).parent.name}")
+
+        def sync_folder(self, path: str) -> None:
+            super().sync_folder(path)
+            steps.append(f"sync_folder {Path(path).relative_to(tmp_path).parts[0]}")
+            synced.append(path)
+
+    synced: list[str] = []
+    with Store.open(tmp_path, disk=Telling()) as store:
+        steps.clear()
+        put(store)
+        assert steps == [
+            "sync partial",
+            "make objects",
+            "sync_folder objects",
+            "rename partial objects",
+            "sync_folder objects",
+        ]
+        assert synced == [str(tmp_path / "objects"), os.path.dirname(store.path_of(KEY))]
 
 
 def _run_child(root: Path, *args: str) -> int:

@@ -15,6 +15,7 @@ from appliance.store.damage import BODY, DAMAGE, KEYS, put, put_version_1
 
 from sluice_appliance.store import command
 from sluice_appliance.store.checking import Finding, Verdict
+from sluice_appliance.store.disks import DiskSpec
 from sluice_appliance.store.store import Store
 
 
@@ -168,3 +169,29 @@ def test_a_store_that_is_owned_is_not_rebuilt_and_a_folder_that_is_none_is_said_
         told = run_store(word, "--store", tmp_path / "absent")
         assert told.returncode == 2
         assert told.stderr == f"sluice-appliance store: {tmp_path / 'absent'} is no folder\n"
+
+
+def test_a_disk_that_was_left_alone_is_used_again_when_somebody_says_so(tmp_path: Path) -> None:
+    root, disk = tmp_path / "store", tmp_path / "disk"
+    disk.mkdir()
+    specs = [DiskSpec(disk, 1 << 30)]
+    with Store.open(root, specs) as store:
+        put(store, KEYS[0])
+        store._members[0].fail("Input/output error", is_bad=True)
+        refused = run_store("readmit", "--store", root, disk)
+        assert (refused.returncode, "in use by process" in refused.stderr) == (2, True)
+    # Who looks into the store sees what is there.
+    assert KEYS[0] in run_store("ls", "--store", root).stdout
+    told = run_store("readmit", "--store", root, disk)
+    assert told == Told(
+        0,
+        f"{disk} is used again from the next start on; it was left alone: Input/output error\n",
+        "",
+    )
+    with Store.open(root, specs) as store:
+        assert store.held(KEYS[0])
+    for path, why in ((disk, "is not left alone"), (tmp_path, "is no disk of the store")):
+        told = run_store("readmit", "--store", root, path)
+        assert (told.returncode, told.stdout) == (2, "")
+        assert told.stderr.startswith(f"sluice-appliance store: {path} {why}")
+        assert told.stderr.count("\n") == 1
