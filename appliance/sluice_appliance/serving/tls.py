@@ -55,6 +55,7 @@ class TlsWire:
         "_connection",
         "_context",
         "_ended",
+        "_held",
         "_left",
         "_socket",
         "_ticket",
@@ -74,6 +75,8 @@ class TlsWire:
         # Goes with what is sent next: nobody waits for it.
         self._ticket = b""
         self._ended = False
+        # OpenSSL had something of the peer's before the last read.
+        self._held = False
         self.in_kernel = False
         self.last = False
         self.tls = ""
@@ -98,6 +101,7 @@ class TlsWire:
             self._ticket = bytes(self._context.records.take())
         else:
             self._send_records()
+        self._held = bool(ssl.SSL_has_pending(self._connection))
         return Step.DONE
 
     @property
@@ -120,9 +124,14 @@ class TlsWire:
         raise BlockingIOError
 
     def drained(self, received_bytes: int) -> bool:
-        # OpenSSL takes what the socket has, up to a record and some: where none of it is left, and it was
-        # not that much, the socket has no more. (A client that fills it to the byte waits for itself.)
-        return received_bytes < _RECORD_BYTES and not ssl.SSL_has_pending(self._connection)
+        if self._context.kernel:
+            # It reads record after record, and the next one may be there.
+            return False
+        # OpenSSL takes what the socket has, up to a record and some: where it had nothing before, has nothing
+        # left, and it was not that much, the socket has no more. (A client that fills it to the byte waits
+        # for itself.)
+        held, self._held = self._held, bool(ssl.SSL_has_pending(self._connection))
+        return received_bytes < _RECORD_BYTES and not (held or self._held)
 
     def send(self, data: bytes, *, more: bool) -> int:
         if not self.flush():

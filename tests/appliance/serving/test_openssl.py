@@ -110,6 +110,19 @@ def test_a_silent_connection_that_is_ended_is_told_so(served: ByHand, files: Tls
         assert client.receive(100) == b""
 
 
+def test_a_handshake_that_does_not_come_to_its_end_is_ended_in_time(served: ByHand) -> None:
+    near = served.expect_handshake()
+    with closing(near):
+        # The head of a record, and then nothing more.
+        near.sendall(b"\x16\x03\x01\x02\x00")
+        served.loop.turn()
+        served.pass_time(served.worker.limits.handshake_s / 2)
+        assert served.counts(tally.TIMEOUT_HANDSHAKE) == 0
+        served.pass_time(served.worker.limits.handshake_s / 2 + 1)
+        assert served.counts(tally.TIMEOUT_HANDSHAKE) == 1
+        assert near.recv(100) == b""
+
+
 def test_sessions_resume_with_the_same_ticket_keys_and_not_with_others(
     tmp_path: Path, files: TlsFiles
 ) -> None:
@@ -160,3 +173,26 @@ def test_who_offers_only_another_protocol_is_answered_in_http_1_1(
         assert client.tls.selected_alpn_protocol() is None
         client.send(REQUEST)
         assert body_of(client) == BODY
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_requests_of_many_records_that_are_all_there_are_all_answered(
+    tmp_path: Path, files: TlsFiles, version: ssl.TLSVersion, *, kernel: bool
+) -> None:
+    """More than OpenSSL takes of the socket at once, and nothing comes later that would tell of the rest."""
+    put_object(tmp_path / "store", "film/v1/a", BODY)
+    lines = [
+        b"GET /film/v1/a HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"x" * size)
+        for size in range(900)
+    ]
+    context = trusting(files, minimum_version=version, maximum_version=version)
+    with (
+        by_hand(tmp_path / "store", context=Context(files, kernel=kernel)) as served,
+        closing(served.secure(context)) as client,
+    ):
+        for request in lines[::9]:
+            client.tls.write(request)
+        client.socket.sendall(client.outgoing.read())
+        for _ in lines[::9]:
+            assert body_of(client) == BODY

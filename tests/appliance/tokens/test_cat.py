@@ -199,6 +199,8 @@ def test_a_claim_that_is_not_kept_here_is_refused(claim: int | str) -> None:
     [
         ({ISS: "another"}, Reason.WRONG_ISSUER),
         ({ISS: 7}, Reason.WRONG_ISSUER),
+        ({ISS: None}, Reason.WRONG_ISSUER),
+        ({AUD: None}, Reason.WRONG_AUDIENCE),
         ({AUD: "another"}, Reason.WRONG_AUDIENCE),
         ({AUD: [1, "another"]}, Reason.WRONG_AUDIENCE),
         ({CATV: 2}, Reason.UNSUPPORTED),
@@ -217,6 +219,11 @@ def test_a_claim_that_is_not_kept_here_is_refused(claim: int | str) -> None:
         ({CATU: {3: {1: 5}}}, Reason.MALFORMED),
         ({CATU: {3: {-1: "text"}}}, Reason.MALFORMED),
         ({CATU: {9: {0: "x"}}}, Reason.UNSUPPORTED),
+        # What Python takes for 1, 4 and 0 is no such claim, component or comparison.
+        ({True: "playback.example"}, Reason.MALFORMED),
+        ({4.0: NOW + 60}, Reason.MALFORMED),
+        ({CATU: {True: {0: "b0173.v.example"}}}, Reason.MALFORMED),
+        ({CATU: {3: {False: "/film/v1/video.mp4"}}}, Reason.MALFORMED),
         ({CATU: {"path": {0: "x"}}}, Reason.UNSUPPORTED),
         ({CATU: {3: {-2: b"x"}}}, Reason.UNSUPPORTED),
         ({CATU: {3: {4: ["(", None]}}}, Reason.UNSUPPORTED),

@@ -26,6 +26,7 @@ from sluice_appliance.serving.tokens import gate as gates
 from sluice_appliance.serving.tokens.claims import TOKEN_BYTES_MAX, Reason, Refusal
 from sluice_appliance.serving.tokens.gate import CLOCK_SKEW_S, Demand, Gate, Policy
 from sluice_appliance.serving.tokens.keys import KeySet
+from sluice_appliance.serving.tokens.patterns import compile_pattern
 from sluice_runtime.counters import CounterSpec, SharedCounters, index_of
 
 HOST = b"b0173.v.example:8081"
@@ -110,6 +111,38 @@ def test_a_token_for_one_host_does_not_work_at_another() -> None:
     assert judged.says(b"http://b0174.v.example" + in_query(token)) is Reason.WRONG_HOST
 
 
+RULED = {
+    "host": b"CAT=" + cat({CATU: {1: {0: "b0173.v.example"}}}),
+    "stem": b"CAT=" + cat({CATU: {3: {1: "/film/"}, 7: {0: "video"}}}),
+    "pattern of all of the URI": b"URISigningPackage="
+    + jwt({"cdniuc": r"regex:http://b0173\.v\.example:8081/film/.*"}),
+}
+
+
+@pytest.mark.parametrize("token", RULED.values(), ids=RULED)
+def test_a_token_that_asks_for_more_than_a_path_is_judged_once_for_a_target_and_its_host(
+    token: bytes,
+) -> None:
+    judged, target = Judged(), PATH + b"?" + token
+    assert judged.gate.recall(target, NOW, HOST) is None
+    assert judged.says(target) == PATH
+    for _ in range(3):
+        assert judged.gate.recall(target, NOW, HOST) == PATH
+    assert judged.gate.recall(target, NOW, b"b0174.v.example") is None
+    assert judged.gate.recall(target, NOW) is None
+    assert (judged.row[tally.TOKEN_MISSES], judged.row[tally.TOKEN_HITS]) == (1, 3)
+
+
+def test_a_host_that_was_let_in_lets_in_no_other_whichever_came_first() -> None:
+    target = PATH + b"?" + RULED["host"]
+    judged = Judged()
+    for _ in range(2):
+        assert judged.says(target) == PATH
+        assert judged.says(target, host=b"") is Reason.WRONG_HOST
+        assert judged.says(target, host=b"b0174.v.example") is Reason.WRONG_HOST
+        assert judged.says(target, host=b"B0173.V.example") == PATH
+
+
 def test_an_unknown_token_an_odd_one_and_none_are_told_apart() -> None:
     judged = Judged()
     assert judged.says(PATH) is Reason.MISSING
@@ -192,6 +225,18 @@ def test_memory_of_targets_is_bounded_and_they_are_found_again(
     assert judged.row[tally.TOKEN_EVICTIONS] == 8
     assert judged.row[tally.TOKEN_MISSES] == 1
     assert len(judged.gate._permits) <= 4
+
+
+def test_what_is_remembered_of_a_target_is_no_longer_than_a_player_makes_it() -> None:
+    judged = Judged()
+    for padding, known in ((0, PATH), (gates.PERMIT_BYTES_MAX, None)):
+        target = in_query(TOKEN) + b"&a=" + b"a" * padding
+        assert judged.says(target) == judged.says(target) == PATH
+        assert judged.gate.recall(target, NOW, HOST) == known
+
+
+def test_expressions_that_tokens_share_are_held_once() -> None:
+    assert compile_pattern("http://[^/]+/film/.*") is compile_pattern("http://[^/]+/film/.*")
 
 
 def test_a_forged_token_takes_no_room_from_true_ones() -> None:

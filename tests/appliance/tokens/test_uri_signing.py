@@ -142,6 +142,9 @@ def test_a_token_is_taken_out_with_one_delimiter(target: bytes, bare: bytes) -> 
         ({"cdniuc": ANY, "exp": "soon"}, Reason.MALFORMED),
         ({"cdniuc": ANY, "exp": 10**400}, Reason.MALFORMED),
         ({"cdniuc": ANY, "nbf": None}, Reason.MALFORMED),
+        ({"cdniuc": ANY, "iss": None}, Reason.WRONG_ISSUER),
+        ({"cdniuc": ANY, "aud": None}, Reason.WRONG_AUDIENCE),
+        ({"cdniuc": ANY, "cdnicrit": None}, Reason.MALFORMED),
     ],
 )
 def test_a_claim_that_cannot_be_kept_refuses_the_token(

@@ -88,15 +88,13 @@ def time_claim(claim: object, name: str) -> float:
 
 def check_issuer(claim: object, issuer: str) -> None:
     """A token may leave out who made it, for its key says so; it may not name another (RFC 9246, 2.1.1)."""
-    if claim is not None and claim != issuer:
+    if claim != issuer:
         said = str(claim)[:80]
         raise TokenRefused(Reason.WRONG_ISSUER, f"iss is {said!r}, its key is of {issuer!r}")
 
 
 def check_audience(claim: object, audiences: frozenset[str]) -> None:
     """RFC 8392, 3.1.3 and RFC 7519, 4.1.3: one of those named must be us, where any is named."""
-    if claim is None:
-        return
     named = claim if isinstance(claim, list) else [claim]
     if not any(isinstance(each, str) and each in audiences for each in named):
         raise TokenRefused(Reason.WRONG_AUDIENCE, f"aud is {str(claim)[:80]}, and not this CDN")

@@ -4,6 +4,7 @@ Python's own `re` may take exponential time, and an expression comes from outsid
 know (back-references, repetitions over 1,000) is refused when the token is first seen.
 """
 
+from functools import lru_cache
 from typing import Protocol
 
 import re2
@@ -11,6 +12,8 @@ import re2
 PATTERN_BYTES_MAX = 512
 # Of one compiled expression; beyond it RE2 refuses to compile.
 _MEMORY_BYTES_MAX = 256 * 1024
+# The tokens of a film's viewers say the same: so many expressions are held once for all of them.
+_SHARED = 1024
 
 
 class PatternRefused(ValueError):
@@ -23,6 +26,7 @@ class Pattern(Protocol):
     def fullmatch(self, text: bytes) -> object | None: ...
 
 
+@lru_cache(_SHARED)
 def compile_pattern(text: str) -> Pattern:
     """A POSIX extended regular expression over bytes. Raises PatternRefused."""
     pattern = text.encode()

@@ -71,15 +71,18 @@ def _read_claims(claims: dict[str, Any], key: TokenKey, audiences: frozenset[str
     version = claims.get("cdniv", VERSION)
     if isinstance(version, bool) or version != VERSION:
         raise TokenRefused(Reason.UNSUPPORTED, f"cdniv is {str(version)[:40]}, expected {VERSION}")
-    _check_critical(claims.get("cdnicrit"))
+    if "cdnicrit" in claims:
+        _check_critical(claims["cdnicrit"])
     for name in _NOT_KEPT:
         if name in claims:
             raise TokenRefused(Reason.UNSUPPORTED, f"claim {name}")
     for name in _NOT_KEPT_UNLESS_0:
         if claims.get(name, 0) != 0:
             raise TokenRefused(Reason.UNSUPPORTED, f"claim {name}")
-    check_issuer(claims.get("iss"), key.issuer)
-    check_audience(claims.get("aud"), audiences)
+    if "iss" in claims:
+        check_issuer(claims["iss"], key.issuer)
+    if "aud" in claims:
+        check_audience(claims["aud"], audiences)
     return Grant(
         time_claim(claims["nbf"], "nbf") if "nbf" in claims else -math.inf,
         time_claim(claims["exp"], "exp") if "exp" in claims else math.inf,
@@ -90,8 +93,6 @@ def _read_claims(claims: dict[str, Any], key: TokenKey, audiences: frozenset[str
 
 def _check_critical(critical: object) -> None:
     """RFC 9246, 2.1.9: claims, between commas, that a token may not be taken without understanding."""
-    if critical is None:
-        return
     if not isinstance(critical, str) or not critical:
         raise _malformed("cdnicrit is no list of claims")
     unknown = [name for name in critical.split(",") if name not in _JUDGED]
