@@ -15,7 +15,7 @@ from sluice_appliance.fill.fetch_blocks import BlockFetch, BlockPartial
 from sluice_appliance.fill.http_answer import Answer
 from sluice_appliance.fill.intake import Intake
 from sluice_appliance.fill.purse import Purse
-from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed
+from sluice_appliance.fill.sources import Chunk, FaultKind, Source, SourceFailed
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.store.disks import Tier
 from sluice_appliance.store.errors import BytesRefused, TooManyBytes
@@ -36,7 +36,7 @@ class Partial(BlockPartial, Protocol):
 
     @property
     def received_bytes(self) -> int: ...
-    async def write(self, chunk: bytes) -> None: ...
+    async def write(self, chunk: Chunk) -> None: ...
     async def publish(self) -> None: ...
     async def discard(self) -> None: ...
     def close(self) -> None: ...
@@ -215,7 +215,7 @@ class Fetcher:
                 etag=etag,
                 on_answer=heed,
             )
-            async with aclosing(cast(AsyncGenerator[bytes, None], stream)) as chunks:
+            async with aclosing(cast(AsyncGenerator[Chunk, None], stream)) as chunks:
                 async for chunk in chunks:
                     try:
                         await partial.write(chunk)

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 from sluice_appliance.fill.http_answer import Answer
 from sluice_appliance.fill.intake import Intake
 from sluice_appliance.fill.purse import Purse
-from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed, SourceKind, spread
+from sluice_appliance.fill.sources import Chunk, FaultKind, Source, SourceFailed, SourceKind, spread
 from sluice_appliance.store.assembly import Span
 from sluice_appliance.store.errors import BlockMismatch
 from sluice_appliance.store.layout import BLOCK_BYTES, ObjectHeader
@@ -31,7 +31,7 @@ class BlockPartial(Protocol):
     """An object on its way in, block by block."""
 
     def missing(self) -> tuple[Span, ...]: ...
-    async def write_at(self, offset: int, data: bytes) -> None: ...
+    async def write_at(self, offset: int, data: Chunk) -> None: ...
 
 
 class BlockFetch:
@@ -150,7 +150,7 @@ class BlockFetch:
             on_answer=heed,
         )
         at = piece.start
-        async with aclosing(cast(AsyncGenerator[bytes, None], stream)) as chunks:
+        async with aclosing(cast(AsyncGenerator[Chunk, None], stream)) as chunks:
             async for chunk in chunks:
                 try:
                     await self._partial.write_at(at, chunk)

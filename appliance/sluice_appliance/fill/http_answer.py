@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sluice_appliance.fill.sources import FaultKind, SourceFailed
+from sluice_appliance.fill.sources import Chunk, FaultKind, SourceFailed
 
 # Where a source says that it is busy and not for how long, or says it as a date.
 RETRY_AFTER_S = 30.0
@@ -99,7 +99,7 @@ class Cut:
         looked for: a source that sends more is wrong."""
         return self._goes_on and self.at >= self._asked.end
 
-    def keep(self, data: bytes) -> bytes:
+    def keep(self, data: Chunk) -> Chunk:
         """Raises SourceFailed."""
         asked, at = self._asked, self.at
         self.at = at + len(data)

@@ -10,7 +10,7 @@ from sluice_appliance.fill.connection import EndedEarly
 from sluice_appliance.fill.http_answer import Answer, Asked, Cut, headers_for, judge
 from sluice_appliance.fill.plain_http import PlainHttp, plain_target
 from sluice_appliance.fill.response_head import HeadMalformed
-from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed
+from sluice_appliance.fill.sources import Chunk, FaultKind, Source, SourceFailed
 from sluice_appliance.store.layout import ObjectHeader
 
 # What may arrive while the last chunk is being written; it then makes one chunk, one hop to a thread.
@@ -68,7 +68,7 @@ class HttpSources:
         *,
         etag: str | None = None,
         on_answer: Callable[[Answer], None] | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[Chunk]:
         """Bytes `start` up to before `end`, by default all, as they come; fewer where the source ends
         before, and nothing for a piece that comes before them. `etag`: what it must still be. Raises SourceFailed."""
         asked = Asked(start, wanted.size_bytes if end is None else end, wanted.size_bytes, etag)
@@ -102,7 +102,7 @@ class _Response(Protocol):
     def status(self) -> int: ...
     @property
     def headers(self) -> Mapping[str, str]: ...
-    async def more(self, at: int) -> bytes: ...
+    async def more(self, at: int) -> Chunk: ...
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from sluice_appliance.fill.http_answer import Answer
 from sluice_appliance.fill.pace import LET_GO_S, Pace
 from sluice_appliance.fill.purse import Purse
 from sluice_appliance.fill.reputation import Reputation
-from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed
+from sluice_appliance.fill.sources import Chunk, FaultKind, Source, SourceFailed
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.store.layout import ObjectHeader
 from sluice_runtime.logs import get_logger
@@ -40,7 +40,7 @@ class ReadsSources(Protocol):
         *,
         etag: str | None = None,
         on_answer: Callable[[Answer], None] | None = None,
-    ) -> AsyncIterator[bytes]: ...
+    ) -> AsyncIterator[Chunk]: ...
 
 
 class Intake:
@@ -71,13 +71,13 @@ class Intake:
         *,
         etag: str | None = None,
         on_answer: Callable[[Answer], None] | None = None,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[Chunk]:
         """Bytes `start` up to before `end`. Ends before them, with nobody at fault, where the purse is
         empty, a pause was long or the box was held up: go on from there. Raises SourceFailed."""
         await self._pace.turn(waits=purse.waits)
         at = start
         stream = self._reader.read(source, wanted, start, end, etag=etag, on_answer=on_answer)
-        async with aclosing(cast(AsyncGenerator[bytes, None], stream)) as chunks:
+        async with aclosing(cast(AsyncGenerator[Chunk, None], stream)) as chunks:
             while not purse.is_empty:
                 if await self._pace.turn(waits=purse.waits) > LET_GO_S:
                     return
@@ -121,7 +121,7 @@ class Intake:
         """Whether a source is left for a time, for all objects."""
         return self._reputation.is_left(source.source_id, asyncio.get_running_loop().time())
 
-    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+    async def _next(self, chunks: AsyncIterator[Chunk]) -> Chunk | None:
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         try:

@@ -19,6 +19,7 @@ from sluice_appliance.fill.response_head import (
     ResponseHead,
     parse_head,
 )
+from sluice_appliance.fill.sources import Chunk
 from sluice_appliance.store.layout import BLOCK_BYTES
 from sluice_runtime.background import background_threads
 
@@ -28,6 +29,8 @@ _TAKE_BYTES = 2 * BLOCK_BYTES
 _RECEIVERS_MAX = 8
 # One that waits for a core while its bytes are there would look like a source that is silent.
 _RECEIVERS_NICE = 0
+# Memory that bytes are taken into, kept for the next response; beyond, it is let go of.
+_ROOMS_MAX = 16
 # Kept for the next request; the one that was used longest ago is closed for one more.
 _IDLE_MAX = 64
 # Servers close what idles for longer: ours after 60 s, some after 15.
@@ -68,6 +71,7 @@ class PlainHttp:
         self._opened = opened
         # With when each was used last.
         self._idle: deque[tuple[float, Connection]] = deque()
+        self._rooms: list[memoryview] = []
         self._receivers = background_threads("fill-receive", _RECEIVERS_MAX, nice=_RECEIVERS_NICE)
 
     def close(self) -> None:
@@ -86,6 +90,8 @@ class PlainHttp:
         try:
             yield response
         finally:
+            if len(self._rooms) < _ROOMS_MAX:
+                self._rooms.append(response.room)
             if response.leaves_connection:
                 self._keep(response.connection)
             else:
@@ -96,10 +102,15 @@ class PlainHttp:
         kept = self._take_idle(target.endpoint)
         if kept is not None:
             with suppress(NeverAnswered):
-                return await _exchange(kept, request)
+                return await self._answer(kept, request)
         connection = await Connection.open(target.endpoint, self._receivers)
         self._opened()
-        return await _exchange(connection, request)
+        return await self._answer(connection, request)
+
+    async def _answer(self, connection: Connection, request: bytes) -> "PlainResponse":
+        raw, head = await _exchange(connection, request)
+        room = self._rooms.pop() if self._rooms else memoryview(bytearray(_TAKE_BYTES))
+        return PlainResponse(connection, head, raw, room)
 
     def _take_idle(self, endpoint: Endpoint) -> Connection | None:
         oldest = _now() - _IDLE_S
@@ -123,8 +134,12 @@ class PlainHttp:
 class PlainResponse:
     """Ask `more` until it gives nothing."""
 
-    def __init__(self, connection: Connection, head: ResponseHead, raw_head: bytes) -> None:
+    def __init__(
+        self, connection: Connection, head: ResponseHead, raw_head: bytes, room: memoryview
+    ) -> None:
+        """`room`: where its body comes to, piece by piece."""
         self.connection = connection
+        self.room = room
         self.status = head.status
         self.headers = head.headers
         self._keeps_alive = head.keeps_alive
@@ -137,17 +152,18 @@ class PlainResponse:
         """Whether the next request may follow: all of the body was read, and its length was told."""
         return self._keeps_alive and self._left_bytes == 0
 
-    async def more(self, at: int) -> bytes:
+    async def more(self, at: int) -> Chunk:
         """The next bytes of the body, up to the end of a block where so many come; nothing at its end.
-        `at`: where they stand in the object. Raises OSError, EndedEarly, HeadMalformed."""
+        They are good until more is asked for. `at`: where they stand in the object.
+        Raises OSError, EndedEarly, HeadMalformed."""
         if self._left_bytes == 0:
             return b""
         if self._chunks is not None:
             return await self._more_of(self._chunks)
         most = BLOCK_BYTES - at % BLOCK_BYTES if at % BLOCK_BYTES else _TAKE_BYTES
         if self._left_bytes is None:
-            return await self.connection.receive(most)
-        data = await self.connection.receive(min(most, self._left_bytes))
+            return await self._receive(most)
+        data = await self._receive(min(most, self._left_bytes))
         if not data:
             raise EndedEarly(f"the connection ended {self._left_bytes} bytes before the body")
         self._left_bytes -= len(data)
@@ -155,7 +171,7 @@ class PlainResponse:
 
     async def _more_of(self, chunks: Chunks) -> bytes:
         while not chunks.is_over:
-            data = await self.connection.receive(_TAKE_BYTES)
+            data = await self._receive(_TAKE_BYTES)
             if not data:
                 raise EndedEarly("the connection ended before the last chunk")
             body = chunks.feed(data)
@@ -163,8 +179,11 @@ class PlainResponse:
                 return body
         return b""
 
+    async def _receive(self, most: int) -> memoryview:
+        return self.room[: await self.connection.receive(self.room[:most])]
 
-async def _exchange(connection: Connection, request: bytes) -> PlainResponse:
+
+async def _exchange(connection: Connection, request: bytes) -> tuple[bytes, ResponseHead]:
     try:
         await connection.send(request)
         seen_bytes = 0
@@ -172,7 +191,7 @@ async def _exchange(connection: Connection, request: bytes) -> PlainResponse:
             raw = await connection.head()
             head = parse_head(raw)
             if not head.is_informational:
-                return PlainResponse(connection, head, raw)
+                return raw, head
             seen_bytes += len(raw)
         raise HeadMalformed(f"{seen_bytes} bytes of informational heads and no other")
     except BaseException:

@@ -68,7 +68,7 @@ class Chunks:
         self._parser = httptools.HttpResponseParser(self)
         self._parser.feed_data(head)
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """What of it is the body's. Raises HeadMalformed."""
         try:
             self._parser.feed_data(data)

@@ -8,6 +8,9 @@ from math import inf
 from sluice.fill.v1 import fill_pb2
 from sluice_appliance.object_key import ObjectKey
 
+# Bytes of a body as they come; they stand where they do until the next are asked for.
+Chunk = bytes | memoryview
+
 
 class SourceKind(enum.Enum):
     """How near a source is; a label of counters."""

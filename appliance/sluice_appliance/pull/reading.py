@@ -9,7 +9,7 @@ from typing import cast
 from sluice_appliance.fill.http_answer import Answer
 from sluice_appliance.fill.intake import Intake
 from sluice_appliance.fill.purse import Purse
-from sluice_appliance.fill.sources import FaultKind, Source, SourceFailed
+from sluice_appliance.fill.sources import Chunk, FaultKind, Source, SourceFailed
 from sluice_appliance.pull.tally import PullTally
 from sluice_appliance.pull.verifying import Located, Verifier, WrongBytes
 from sluice_appliance.store.layout import BLOCK_BYTES
@@ -95,7 +95,7 @@ class PieceReader:
             Purse(on_take=self._count, waits=False),
             on_answer=_heed_nothing,
         )
-        async with aclosing(cast(AsyncGenerator[bytes, None], stream)) as chunks:
+        async with aclosing(cast(AsyncGenerator[Chunk, None], stream)) as chunks:
             async for chunk in chunks:
                 before = progress.at
                 try:

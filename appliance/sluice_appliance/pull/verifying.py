@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sluice_appliance.fill.sources import Source
+from sluice_appliance.fill.sources import Chunk, Source
 from sluice_appliance.store.blocks import block_digest
 from sluice_appliance.store.layout import (
     BLOCK_BYTES,
@@ -70,7 +70,7 @@ class Verifier:
         self._block = first
         self._came = bytearray()
 
-    def take(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
+    def take(self, chunk: Chunk) -> Iterator[tuple[int, bytes]]:
         """The blocks that are whole and right now. Raises WrongBytes behind the last that is right."""
         self._came += chunk
         return self._take_blocks() if self._located.by_block else self._take_whole()

@@ -4,6 +4,7 @@ Blocks may come in any order where digests are known, and each from its first by
 are known, from the first byte of the object to the last, as only the digest of the whole can tell then.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,14 +60,13 @@ class Assembly:
     def missing(self) -> tuple[Span, ...]:
         """What is to come; each span may be fetched by itself where digests are known."""
         spans: list[Span] = []
-        for block in range(self._first_missing, self._count):
-            if self._here[block]:
-                continue
-            start, end = self.goes_on_at(block), self._end(block)
-            if spans and spans[-1].end == start:
-                spans[-1] = Span(spans[-1].start, end)
-            else:
-                spans.append(Span(start, end))
+        block = self._first_missing
+        while block < self._count:
+            found = self._here.find(1, block)
+            until = self._count if found < 0 else found
+            spans += self._gap(block, until)
+            found = self._here.find(0, until)
+            block = self._count if found < 0 else found
         return tuple(spans)
 
     def goes_on_at(self, block: int) -> int:
@@ -98,6 +98,17 @@ class Assembly:
         growing.end += size_bytes
         if growing.end == self._end(block):
             self._complete(block)
+
+    def _gap(self, first: int, until: int) -> Iterator[Span]:
+        """What is missing of blocks none of which is whole."""
+        start = first * BLOCK_BYTES
+        for block in sorted(block for block in self._growing if first <= block < until):
+            begins, goes_on = block * BLOCK_BYTES, self.goes_on_at(block)
+            if goes_on > begins:
+                if begins > start:
+                    yield Span(start, begins)
+                start = goes_on
+        yield Span(start, self._end(until - 1))
 
     def _complete(self, block: int) -> None:
         digest = self._growing.pop(block).hasher.digest()

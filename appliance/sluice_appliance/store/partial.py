@@ -100,7 +100,7 @@ class PartialObject:
         with self._lock:
             return self._assembly.missing()
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """Goes on behind the last `write`, at first behind what is here without a gap.
         Raises as `write_at` does."""
         try:
@@ -110,7 +110,7 @@ class PartialObject:
             raise
         self._cursor += len(chunk)
 
-    def write_at(self, offset: int, data: bytes) -> None:
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
         """Bytes of the body; those that are here already are passed over.
 
         Raises TooManyBytes (and takes none of them), NotInOrder, BlockMismatch, OSError.

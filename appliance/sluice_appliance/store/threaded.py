@@ -126,14 +126,14 @@ class ThreadedPartial:
     def received_bytes(self) -> int:
         return self._partial.received_bytes
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes | memoryview) -> None:
         await _in_thread(self._partial.write, chunk)
 
     def missing(self) -> tuple[Span, ...]:
         """What is to come; see `PartialObject.missing`."""
         return self._partial.missing()
 
-    async def write_at(self, offset: int, data: bytes) -> None:
+    async def write_at(self, offset: int, data: bytes | memoryview) -> None:
         """See `PartialObject.write_at`; several may be under way."""
         await _in_thread(self._partial.write_at, offset, data)
 

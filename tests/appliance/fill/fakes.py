@@ -124,10 +124,10 @@ class _FakePartial:
     def missing(self) -> tuple[Span, ...]:
         return self._assembly.missing()
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes | memoryview) -> None:
         await self.write_at(self.received_bytes, chunk)
 
-    async def write_at(self, offset: int, data: bytes) -> None:
+    async def write_at(self, offset: int, data: bytes | memoryview) -> None:
         self._store.check()
         if offset + len(data) > self._header.size_bytes:
             raise TooManyBytes(self._header.key)

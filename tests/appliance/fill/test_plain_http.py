@@ -80,7 +80,7 @@ whole = saying(OK + LENGTH + b"\r\n", BODY)
 async def read_all(
     sources: HttpSources, source: Source, start: int = 0, end: int | None = None
 ) -> list[bytes]:
-    return [piece async for piece in sources.read(source, WANTED, start, end)]
+    return [bytes(piece) async for piece in sources.read(source, WANTED, start, end)]
 
 
 def ask(*answers: Answer, times: int = 1) -> tuple[Server, list[list[bytes]]]:
@@ -131,6 +131,38 @@ def test_a_body_that_begins_within_a_block_comes_to_its_end_first() -> None:
         if came >= BLOCK_BYTES - start:
             break
     assert came == BLOCK_BYTES - start
+
+
+def test_a_body_comes_into_memory_that_was_used_before_and_never_into_that_of_another() -> None:
+    async def first_piece(sources: HttpSources, source: Source, together: asyncio.Barrier) -> int:
+        """Of which memory it is: once all others have theirs, it is still right."""
+        stream = sources.read(source, WANTED, 0)
+        piece = await anext(stream)
+        assert isinstance(piece, memoryview)
+        room = piece.obj
+        rooms.append(room)
+        await together.wait()
+        assert piece == BODY[: len(piece)]
+        await stream.aclose()  # type: ignore[attr-defined]
+        return id(room)
+
+    async def side_by_side(sources: HttpSources, source: Source, responses: int) -> set[int]:
+        together = asyncio.Barrier(responses)
+        asked = [first_piece(sources, source, together) for _ in range(responses)]
+        return set(await asyncio.gather(*asked))
+
+    async def main() -> tuple[set[int], set[int]]:
+        server = Server(whole)
+        async with server.serving() as source, HttpSources.open_session() as session:
+            sources = HttpSources(session)
+            return await side_by_side(sources, source, 20), await side_by_side(sources, source, 18)
+
+    # They are held here, so that no other comes to stand where one was.
+    rooms: list[object] = []
+    first, second = asyncio.run(main())
+    assert (len(first), len(second)) == (20, 18)
+    # Of twenty, sixteen were kept.
+    assert len(first & second) == 16
 
 
 def test_a_request_names_the_box_and_asks_for_nothing_encoded() -> None:
@@ -233,7 +265,7 @@ def test_a_source_that_sends_long_what_was_not_asked_for_is_not_silent() -> None
         async with server.serving() as source, HttpSources.open_session() as session:
             intake = Intake(HttpSources(session), tally, Reputation(), Pace(), stall_s=1.0)
             pieces = intake.read(source, WANTED, start, len(BODY), Purse())
-            return b"".join([piece async for piece in pieces])
+            return b"".join([bytes(piece) async for piece in pieces])
 
     assert asyncio.run(main()) == BODY[start:]
 

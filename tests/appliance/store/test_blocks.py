@@ -203,6 +203,31 @@ def test_whatever_the_pieces_the_digests_are_those_of_the_body(
     assert assembly.digests == block_digests(body)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 777),
+    st.lists(st.sampled_from([0, 0, 1, 100, BLOCK_BYTES]), max_size=12),
+)
+def test_what_is_missing_is_all_that_is_not_here_in_as_few_spans_as_there_are(
+    last_bytes: int, here_bytes: list[int]
+) -> None:
+    """`here_bytes`: how much is here of each block but the last."""
+    size = len(here_bytes) * BLOCK_BYTES + last_bytes
+    assembly = Assembly(size, None)
+    expected: list[Span] = []
+    for number, here in enumerate([*here_bytes, 0]):
+        start = number * BLOCK_BYTES
+        end = min(size, start + BLOCK_BYTES)
+        if here:
+            assembly.take(number, start, bytes(here))
+        if start + here >= end:
+            continue
+        if expected and here == 0 and expected[-1].end == start:
+            start = expected.pop().start
+        expected.append(Span(start + here, end))
+    assert assembly.missing() == tuple(expected)
+
+
 def test_a_blocks_digest_is_the_first_16_bytes_of_its_blake3() -> None:
     # The BLAKE3 of nothing, from its specification.
     assert block_digest(b"").hex() == "af1349b9f5f9a1a6a0404dea36dcc949"

@@ -75,6 +75,38 @@ def test_a_thread_that_finds_another_hashing_returns_and_its_block_is_hashed_by_
     assert read_blocks == [0, 1, 2]
 
 
+def test_writers_wait_where_the_digest_is_far_behind_and_go_on_when_it_is_not() -> None:
+    blocks = 60
+    whole, here = WholeDigest(blocks * BLOCK_BYTES), [BLOCK_BYTES]
+    begun, asked, may_read = threading.Event(), threading.Event(), threading.Semaphore(0)
+    read_blocks: list[int] = []
+
+    def slow(start: int, size_bytes: int) -> bytes:
+        read_blocks.append(start // BLOCK_BYTES)
+        begun.set()
+        assert may_read.acquire(timeout=10)
+        return b""
+
+    def others() -> int:
+        asked.set()
+        return here[0]
+
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(whole.hash_on, lambda: here[0], slow)
+        assert begun.wait(10)
+        here[0] = blocks * BLOCK_BYTES
+        second = threads.submit(whole.hash_on, others, slow)
+        assert asked.wait(10)
+        with pytest.raises(TimeoutError):
+            second.result(0.1)
+        may_read.release(blocks)
+        first.result(10)
+        second.result(10)
+    # Neither hashes for ever, and together they leave little.
+    assert read_blocks == list(range(len(read_blocks)))
+    assert len(read_blocks) >= blocks - 16
+
+
 def test_one_writer_does_not_hash_for_ever() -> None:
     blocks = 100
     whole, read_blocks = WholeDigest(blocks * BLOCK_BYTES), list[int]()

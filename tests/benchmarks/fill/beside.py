@@ -4,7 +4,8 @@ A serving worker on core 0 sends a hot object to one client at a steady rate; th
 request was due to the last byte, so that one that is late makes those behind it late too. The client stands on
 the worker's core and goes before all else there: the two never have work at once, and on another core it would
 wait for the kernel's copies of the fill. The source of the fill stands on core 1, as it would on another machine.
-The fill stands back as in `sluice-appliance run` with one worker. Ways are measured in turns.
+The fill stands back as in `sluice-appliance run` with one worker, but for the pauses that serving under pressure
+makes. Ways are measured in turns, each when what the last one wrote is on the disk.
 """
 
 import gc
@@ -112,6 +113,7 @@ def _filling(store: Path, source: str, film: Film, way: Way) -> Iterator[list[fl
         finally:
             process.kill()
         rates += [float(line) for line in process.stdout.read().split()]
+    os.sync()
 
 
 def _ask_steadily(url: str, effort: Effort) -> list[float]:

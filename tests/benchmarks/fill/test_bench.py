@@ -26,6 +26,7 @@ def test_the_benchmark_of_fill_measures_all_that_it_names(tmp_path: Path) -> Non
     said, found = _quick(tmp_path)
     assert set(found["mib_per_s"]) == {"curl", "dd", "fill"}
     assert "of the smaller of link and disk" in said
+    assert found["fill_cpu_ms_per_mib"][0] > 0
 
 
 def test_what_fill_takes_from_viewers_is_measured_beside_no_fill(tmp_path: Path) -> None:
