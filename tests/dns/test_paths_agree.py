@@ -101,7 +101,7 @@ def _facts(reply: bytes) -> object:
     return message.id, message.flags, message.ednsflags, message.payload, sections, options
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(queries(), _HOSTS)
 def test_the_fast_path_says_what_the_slow_path_says(data: bytes, host: str) -> None:
     fast = FAST(data, host)
@@ -115,7 +115,7 @@ def test_the_fast_path_says_what_the_slow_path_says(data: bytes, host: str) -> N
     assert len(fast) <= 512
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(queries(), _HOSTS)
 def test_every_answer_reads_and_keeps_the_promises_of_the_protocol(data: bytes, host: str) -> None:
     reply = RESPONDER.over_udp(data, host)
@@ -133,14 +133,14 @@ def test_every_answer_reads_and_keeps_the_promises_of_the_protocol(data: bytes, 
         assert b"\0\x08" in data
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.binary(max_size=600), _HOSTS)
 def test_any_bytes_get_an_answer_or_silence(data: bytes, host: str) -> None:
     for reply in (RESPONDER.over_udp(data, host), RESPONDER.over_stream(data, host)):
         assert reply is None or _read(reply).flags & dns.flags.QR
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(queries(), st.integers(0, 200), st.integers(0, 255), st.integers(0, 80))
 def test_a_query_with_a_wrong_byte_or_a_lost_end_gets_an_answer_or_silence(
     data: bytes, at: int, byte: int, lost: int

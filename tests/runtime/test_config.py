@@ -118,9 +118,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load(path, Box)
 
 
-@settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60) | st.text(alphabet="abd=[]{}\"\n.'#1 -,t", max_size=60))
 def test_no_file_whatever_ends_in_a_traceback(tmp_path: Path, text: str) -> None:
     path = tmp_path / "any.toml"

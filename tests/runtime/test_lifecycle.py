@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from runtime.processes import DEADLINE_S, alive, end, eventually, pid_in
 
@@ -65,7 +65,6 @@ asyncio.run(main())
 """
 
 
-@settings(deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 1000))
 def test_waits_grow_are_bounded_and_are_forgotten_after_a_calm_run(
     failures: int, ran_s: float

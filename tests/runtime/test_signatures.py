@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_runtime.signatures import (
@@ -32,7 +32,6 @@ def private_pem(
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=64), st.binary(max_size=64), st.sampled_from(["a", "b", "a.b"]))
 def test_nothing_but_what_was_signed_as_what_it_is_passes(
     payload: bytes, other: bytes, purpose: str

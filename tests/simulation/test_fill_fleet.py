@@ -51,7 +51,7 @@ def _bytes(held: dict[ObjectKey, ObjectHeader]) -> int:
     return sum(header.size_bytes for header in held.values())
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(3, 8), st.integers(0, 10**6))
 def test_when_a_box_leaves_only_what_it_held_is_fetched_anew_and_nothing_is_let_go(
     count: int, salt: int
@@ -63,7 +63,7 @@ def test_when_a_box_leaves_only_what_it_held_is_fetched_anew_and_nothing_is_let_
     assert evicted == 0
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(3, 8), st.integers(0, 10**6))
 def test_when_a_box_comes_it_fetches_its_share_and_the_others_fetch_nothing(
     count: int, salt: int

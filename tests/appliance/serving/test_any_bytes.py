@@ -157,7 +157,6 @@ def _mutated(draw: st.DrawFn) -> Pieces:
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(requests=st.lists(_mutated(), min_size=1, max_size=6))

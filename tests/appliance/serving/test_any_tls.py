@@ -132,7 +132,7 @@ def client_bytes(client: SecureClient) -> bytes:
     return client._loop.turn_until(taken)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(version=_versions, flight=st.sampled_from(FLIGHTS), change=_changes)
 def test_a_flight_changed_anywhere_gets_an_end_and_hinders_nobody(
     served: ByHand, files: TlsFiles, version: ssl.TLSVersion, flight: str, change: Change
@@ -149,7 +149,7 @@ def test_a_flight_changed_anywhere_gets_an_end_and_hinders_nobody(
     served.loop.turn()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sent=st.binary(max_size=300) | st.sampled_from([path.read_bytes() for path in CORPUS]))
 def test_any_bytes_in_the_place_of_a_handshake_are_a_failed_one(
     served: ByHand, sent: bytes

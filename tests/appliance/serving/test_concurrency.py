@@ -233,7 +233,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps=_STEPS, least=st.integers(1, 10), spread=st.integers(0, 100))
 def test_the_limit_stays_within_its_bounds_and_no_request_is_begun_beyond_it(
     steps: list[tuple[str, float, int]], least: int, spread: int

@@ -120,7 +120,7 @@ def _mutants(draw: st.DrawFn, of: bytes) -> bytes:
     return of[:start] + draw(piece | st.binary(max_size=2)) + of[end:]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(learned=st.lists(_requests(), max_size=4), data=st.data())
 def test_what_is_recalled_is_what_the_parser_reads_of_the_same_bytes(
     learned: list[bytes], data: st.DataObject

@@ -109,7 +109,7 @@ def expected(asked: bytes, served: ByHand) -> bytes:
 _RANGES = st.sampled_from([b"bytes=0-", b"bytes=5-99", b"bytes=0-0,100-5000,-7", b"bytes=10239-"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     asked=_RANGES,
     takes=st.lists(st.integers(0, 3000), max_size=60),

@@ -217,4 +217,4 @@ class CountedAsHappened(RuleBasedStateMachine):
 
 
 TestCountedAsHappened = CountedAsHappened.TestCase
-TestCountedAsHappened.settings = settings(max_examples=60, deadline=None)
+TestCountedAsHappened.settings = settings(max_examples=60)

@@ -243,7 +243,6 @@ _PIECES = st.sampled_from(
 
 @settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(pieces=st.lists(_PIECES, max_size=14))
@@ -319,6 +318,7 @@ def test_a_file_cut_short_while_it_is_sent_breaks_the_response_off(
 
 def test_a_killed_worker_is_replaced_within_a_second_and_nobody_is_refused(store: Path) -> None:
     with serve(store) as served:
+        took_s: list[float] = []
         for _ in range(3):
             (victim,) = served.workers()
             os.kill(victim, signal.SIGKILL)
@@ -326,8 +326,9 @@ def test_a_killed_worker_is_replaced_within_a_second_and_nobody_is_refused(store
             with closing(served.connect()) as client:
                 ask(client, "GET", "/film/v1/small.txt")
                 assert read_response(client)[2] == SMALL
-            # The bound has room for a busy machine; alone it takes about a quarter of it.
-            assert time.monotonic() - started < 2.0
+            took_s.append(time.monotonic() - started)
+        # Alone it takes half a second each time; on a machine that others use, at its best.
+        assert min(took_s) < 1.0, took_s
         assert served.counters()["sluice_appliance_worker_restarts_total"] == 3
         assert served.counters()["sluice_appliance_requests_total"] == 3
 

@@ -185,7 +185,7 @@ def test_digests_of_blocks_that_are_not_the_objects_never_make_an_object(tmp_pat
             begin(store, digests=b"short")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 3 * BLOCK_BYTES), st.data())
 def test_whatever_the_pieces_the_digests_are_those_of_the_body(
     size: int, data: st.DataObject
@@ -203,7 +203,7 @@ def test_whatever_the_pieces_the_digests_are_those_of_the_body(
     assert assembly.digests == block_digests(body)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 777),
     st.lists(st.sampled_from([0, 0, 1, 100, BLOCK_BYTES]), max_size=12),

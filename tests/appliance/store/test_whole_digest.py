@@ -30,7 +30,7 @@ def read(start: int, size_bytes: int) -> bytes:
     return BODY[start : start + size_bytes]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(range(6)))
 def test_in_whatever_order_blocks_come_the_digest_stands_at_the_first_that_is_missing(
     order: Sequence[int],

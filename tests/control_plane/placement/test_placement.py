@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_control_plane.placement.placement import Site, assign
@@ -10,7 +10,6 @@ SITE_B = Site("site-b", (Member("b-1", 100),))
 TITLES = st.lists(st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True), unique=True, max_size=20)
 
 
-@settings(deadline=None)
 @given(TITLES, st.integers(min_value=1, max_value=4))
 def test_every_site_holds_as_many_copies_as_it_can(titles: list[str], copies: int) -> None:
     assigned = assign(titles, (SITE_A, SITE_B), copies)
@@ -20,7 +19,6 @@ def test_every_site_holds_as_many_copies_as_it_can(titles: list[str], copies: in
             assert len(held) == min(copies, len(site.members))
 
 
-@settings(deadline=None)
 @given(TITLES)
 def test_the_copies_are_where_clients_are_sent_first(titles: list[str]) -> None:
     assigned = assign(titles, (SITE_A,), copies=2)
@@ -31,7 +29,6 @@ def test_the_copies_are_where_clients_are_sent_first(titles: list[str]) -> None:
         assert title not in assigned[third]
 
 
-@settings(deadline=None)
 @given(TITLES)
 def test_a_new_box_moves_only_the_titles_that_it_takes(titles: list[str]) -> None:
     grown = Site("site-a", (*SITE_A.members, Member("a-4", 100)))

@@ -2,7 +2,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_control_plane.placement.rendezvous import BUCKET_COUNT, Member, bucket_of, rank
@@ -39,7 +39,6 @@ def test_the_order_of_a_bucket_is_the_same_in_every_process_and_release() -> Non
     }
 
 
-@settings(deadline=None)
 @given(BUCKETS, MEMBERS, st.randoms(use_true_random=False))
 def test_the_order_in_which_members_are_listed_is_irrelevant(
     bucket: int, members: list[Member], rng: random.Random
@@ -49,7 +48,6 @@ def test_the_order_in_which_members_are_listed_is_irrelevant(
     assert rank(bucket, shuffled) == rank(bucket, members)
 
 
-@settings(deadline=None)
 @given(BUCKETS, MEMBERS)
 def test_an_appliance_that_leaves_moves_nobody_else(bucket: int, members: list[Member]) -> None:
     before = rank(bucket, members)
@@ -58,7 +56,6 @@ def test_an_appliance_that_leaves_moves_nobody_else(bucket: int, members: list[M
         assert after == tuple(name for name in before if name != gone.appliance_id)
 
 
-@settings(deadline=None)
 @given(BUCKETS, MEMBERS, st.integers(min_value=1, max_value=1000))
 def test_an_appliance_that_grows_never_falls_behind_one_that_it_led(
     bucket: int, members: list[Member], more: int

@@ -57,7 +57,7 @@ def test_while_demand_stays_within_a_tenth_no_bucket_moves_more_than_once(
     assert max(moves.values()) <= 1
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.dictionaries(st.integers(0, 30), st.floats(1, 1e6), min_size=1, max_size=20))
 def test_what_was_decided_twice_is_what_was_decided_once(demand: dict[int, float]) -> None:
     once = _copies(demand)

@@ -53,7 +53,7 @@ def test_clients_are_sent_to_the_boxes_in_the_order_in_which_titles_are_placed()
 
 
 # One example compiles 1,024 buckets: 10 ms.
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.booleans(), st.frozensets(st.integers(0, 9))), min_size=7, max_size=7))
 def test_an_appliance_that_may_not_be_named_is_named_nowhere(
     states: list[tuple[bool, frozenset[int]]],

@@ -65,7 +65,7 @@ ADDRESSES = st.sampled_from(
 
 
 # One example compiles 1,024 buckets: 10 ms.
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(ADDRESSES, st.lists(st.sampled_from(["", "down", "lacks"]), min_size=6, max_size=6))
 def test_an_explanation_never_disagrees_with_the_map(address: str, states: list[str]) -> None:
     boxes = [

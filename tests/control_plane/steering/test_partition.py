@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_control_plane.steering import partition as partition_module
@@ -63,7 +63,6 @@ def ranking_at(cut: Partition, family: int, key: int) -> tuple[int, ...]:
     return cut.ranking(cut.blocks[family].at(key)[0])
 
 
-@settings(deadline=None)
 @given(ROUTES)
 def test_blocks_are_disjoint_and_in_order_and_cover_everything(announced: list[Route]) -> None:
     cut = partition(announced, SITES)
@@ -78,7 +77,6 @@ def test_blocks_are_disjoint_and_in_order_and_cover_everything(announced: list[R
         assert reached == 1 << bits
 
 
-@settings(deadline=None)
 @given(ROUTES, st.randoms(use_true_random=False))
 def test_each_client_gets_what_its_longest_route_says(
     announced: list[Route], rng: random.Random
@@ -93,7 +91,6 @@ def test_each_client_gets_what_its_longest_route_says(
             assert ranking_at(cut, family, key) == ranking_by_hand(announced, family, key)
 
 
-@settings(deadline=None)
 @given(ROUTES, st.randoms(use_true_random=False))
 def test_every_client_within_the_scope_of_an_answer_gets_the_same_answer(
     announced: list[Route], rng: random.Random
@@ -108,7 +105,6 @@ def test_every_client_within_the_scope_of_an_answer_gets_the_same_answer(
         )
 
 
-@settings(deadline=None)
 @given(ROUTES, st.randoms(use_true_random=False))
 def test_the_order_in_which_routes_arrive_is_irrelevant(
     announced: list[Route], rng: random.Random

@@ -2,7 +2,7 @@ import ipaddress
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_control_plane.steering.routes import RouteRefused, key_of, parse_prefix
@@ -31,21 +31,18 @@ def test_a_route_that_cannot_be_followed_is_refused_by_name(text: str, reason: s
     assert reason in str(refused.value)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 24), st.integers(0, 2**32 - 1))
 def test_an_ipv4_prefix_reads_back_as_it_was_written(length: int, address: int) -> None:
     network = ipaddress.IPv4Network((address, length), strict=False)
     assert str(parse_prefix(str(network))) == str(network)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 56), st.integers(0, 2**128 - 1))
 def test_an_ipv6_prefix_reads_back_as_it_was_written(length: int, address: int) -> None:
     network = ipaddress.IPv6Network((address, length), strict=False)
     assert str(parse_prefix(str(network))) == str(network)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_text_whatever_is_answered_with_anything_but_a_prefix_or_a_reason(text: str) -> None:
     with suppress(RouteRefused):
