@@ -15,6 +15,7 @@ from sluice_appliance.serving.cache_status import Outcome
 from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.tokens.claims import Reason
 from sluice_appliance.serving.tokens.gate import Demand
 
 HERE = b"/film/v1/a"
@@ -78,6 +79,21 @@ def test_what_is_wrong_first_is_what_is_answered(
     assert (found.response.status, found.outcome) == (status, outcome)
     assert found.source is None
     assert (found.refusal == "") == (status == 204)
+
+
+@pytest.mark.parametrize(
+    "target", [HERE, b"/film;CAT=AAAA/v1/a", HERE + b"?URISigningPackage=a.b.c"]
+)
+def test_who_is_refused_for_a_token_is_told_nothing_and_the_operator_why(
+    guarded: ByHand, target: bytes
+) -> None:
+    found = answer(guarded, Asked(b"GET", target, HOST))
+    assert found.response.text == b"forbidden\n"
+    reason, _, detail = found.refusal.partition(": ")
+    assert Reason(reason)
+    assert detail
+    assert reason.encode() not in found.response.head
+    assert detail.encode() not in found.response.head
 
 
 def test_without_tokens_what_is_held_is_sent_and_what_is_not_is_absent(served: ByHand) -> None:
