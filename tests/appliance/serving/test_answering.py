@@ -94,7 +94,7 @@ def test_who_is_refused_for_a_token_is_told_nothing_and_the_operator_why(
     found = answer(guarded, Asked(b"GET", target, HOST))
     assert found.response.text == b"forbidden\n"
     reason, _, detail = found.refusal.partition(": ")
-    assert Reason(reason)
+    assert reason in {each.value for each in Reason}
     assert detail
     assert reason.encode() not in found.response.head
     assert detail.encode() not in found.response.head
