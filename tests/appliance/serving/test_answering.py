@@ -1,10 +1,12 @@
 """In which order a request is judged, and what the short way may answer."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from appliance.serving.serve_process import put_object
+from appliance.serving.slow_disk import evict
 from appliance.serving.worker_by_hand import ByHand, by_hand
 from appliance.tokens.minting import key_set
 
@@ -12,10 +14,13 @@ from sluice_appliance.serving import tally
 from sluice_appliance.serving.answering import Answer
 from sluice_appliance.serving.answers import refuse
 from sluice_appliance.serving.cache_status import Outcome
+from sluice_appliance.serving.concurrency import Kind
 from sluice_appliance.serving.hot import HotAnswer
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.settings import ServingSettings
+from sluice_appliance.serving.tokens.claims import Reason
 from sluice_appliance.serving.tokens.gate import Demand
+from sluice_appliance.store.layout import object_path, parse_key
 
 HERE = b"/film/v1/a"
 HOST = {b"host": b"a"}
@@ -80,12 +85,46 @@ def test_what_is_wrong_first_is_what_is_answered(
     assert (found.refusal == "") == (status == 204)
 
 
+@pytest.mark.parametrize(
+    "target", [HERE, b"/film;CAT=AAAA/v1/a", HERE + b"?URISigningPackage=a.b.c"]
+)
+def test_who_is_refused_for_a_token_is_told_nothing_and_the_operator_why(
+    guarded: ByHand, target: bytes
+) -> None:
+    found = answer(guarded, Asked(b"GET", target, HOST))
+    assert found.response.text == b"forbidden\n"
+    reason, _, detail = found.refusal.partition(": ")
+    assert reason in {each.value for each in Reason}
+    assert detail
+    assert reason.encode() not in found.response.head
+    assert detail.encode() not in found.response.head
+
+
 def test_without_tokens_what_is_held_is_sent_and_what_is_not_is_absent(served: ByHand) -> None:
     assert answer(served, Asked(b"GET", HERE, HOST)).outcome is Outcome.MEMORY
     assert answer(served, Asked(b"GET", b"/film/v1/b", HOST)).outcome is Outcome.ABSENT
     assert answer(served, Asked(b"HEAD", HERE, HOST)).source is None
     # A token that nobody asked for is taken off.
     assert answer(served, Asked(b"GET", b"/film;CAT=a/v1/a", HOST)).outcome is Outcome.MEMORY
+
+
+def test_where_the_disk_has_enough_to_do_who_needs_it_is_told_when_to_come_again_and_no_one_else(
+    served: ByHand, tmp_path: Path
+) -> None:
+    put_object(tmp_path / "store", "film/v1/b", b"hot")
+    limiter = served.worker.cold_reads.limiter
+    for name in (HERE, b"/film/v1/b"):
+        assert answer(served, Asked(b"GET", name, HOST)).response.status == 200
+    while limiter.try_begin(Kind.OPENING, served.clock_s) is not None:
+        pass
+    evict(Path(object_path(str(tmp_path / "store"), parse_key("film/v1/a"))))
+    # What was known of its pages is old.
+    served.pass_time(2)
+    found = answer(served, Asked(b"GET", HERE, HOST))
+    assert (found.response.status, found.outcome) == (503, Outcome.SHED)
+    (wait,) = re.findall(rb"\r\nRetry-After: ([0-9]+)\r\n", found.response.head)
+    assert 1 <= int(wait) <= 60
+    assert answer(served, Asked(b"GET", b"/film/v1/b", HOST)).response.status == 200
 
 
 def test_the_short_way_answers_only_bytes_of_an_object_that_is_open(served: ByHand) -> None:

@@ -1,6 +1,7 @@
 """One conversation over every way that an answer can take, met at every point where it can stop."""
 
 import random
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from appliance.serving.conversation import (
     ask,
     put_bodies,
 )
+from appliance.serving.slow_disk import evict
 from appliance.serving.test_tls import make_certificate
 from appliance.serving.worker_by_hand import ByHand, SecureClient, by_hand, open_objects
 
@@ -26,6 +28,7 @@ from sluice_appliance.serving.objects import OpenObject
 from sluice_appliance.serving.openssl import Context, TlsFiles
 from sluice_appliance.serving.tls import PIECE_BYTES
 from sluice_appliance.serving.wire import PlainWire
+from sluice_appliance.store.layout import object_path, parse_key
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,20 @@ def test_whole_objects_and_ranges_are_the_very_bytes(clients: Clients) -> None:
                 for status, lines, found in conversation(clients, request, 2):
                     assert (status, found == body[first:]) == (206, True)
                     assert b"Content-Range: bytes %d-%d/%d" % (first, last, len(body)) in lines
+
+
+def test_who_waited_for_a_disk_is_told_so_and_for_how_long_and_the_next_one_is_not(
+    clients: Clients, store: Path
+) -> None:
+    evict(Path(object_path(str(store), parse_key("film/v1/big"))))
+    request = ask(b"big", b"Range: bytes=1048576-1048585")
+    first, *known = conversation(clients, request, 3)
+    (timing,) = [line for line in first[1] if line.startswith(b"Server-Timing: ")]
+    assert re.fullmatch(rb"Server-Timing: disk;dur=[0-9]+\.[0-9]", timing)
+    assert b"Cache-Status: sluice; hit; detail=disk" in first[1]
+    for _, lines, _ in known:
+        assert not [line for line in lines if line.startswith(b"Server-Timing: ")]
+        assert b"Cache-Status: sluice; hit" in lines
 
 
 def test_an_etag_that_was_given_is_one_that_validates(clients: Clients) -> None:

@@ -23,9 +23,11 @@ from appliance.tokens.minting import (
     MAC0_TAG,
     NBF,
     NOW,
+    SIGN1_TAG,
     SUB,
     base64url,
     cat,
+    hs256,
     key_set,
     message,
 )
@@ -164,6 +166,14 @@ def test_an_es256_signature_of_another_length_is_a_forgery(length: int) -> None:
 
 def test_a_public_key_is_never_taken_for_a_secret() -> None:
     assert refused(cat({}, alg=HS256, kid=b"ec-1")) is Reason.FORGED
+
+
+def test_a_key_signs_by_its_own_algorithm_whatever_the_token_names() -> None:
+    """The signature fits, over bytes that name another algorithm: who checks by the key alone takes it."""
+    payload, named = cbor2.dumps({}), cbor2.dumps({1: ES256})
+    signature = hs256(cbor2.dumps(["Signature1", named, b"", payload]))
+    token = cbor2.CBORTag(SIGN1_TAG, [named, {4: b"hm-1"}, payload, signature])
+    assert refused(base64url(cbor2.dumps(token))) is Reason.FORGED
 
 
 def test_a_token_names_a_key_that_is_known() -> None:
