@@ -20,7 +20,7 @@ from sluice_appliance.store.disks import DiskSpec, Tier
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
 
-CAPACITY_BYTES = 1_250_000
+CAPACITY_BYTES = 1_000_000
 DAY_S = 86_400.0
 OLD = [random.Random(number).randbytes(100_000) for number in range(6)]
 BIG = random.Random(7).randbytes(900_000)
