@@ -9,6 +9,7 @@ nothing of it is kept and the object begins again at byte 0.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from math import inf
 from typing import Protocol, cast
 
 from sluice_appliance.fill.fetch_blocks import BlockFetch, BlockPartial
@@ -51,6 +52,7 @@ class Begins(Protocol):
         *,
         tier: Tier | None = None,
         block_digests: bytes | None = None,
+        more_bytes: float = inf,
     ) -> Partial: ...
 
 
@@ -119,7 +121,9 @@ class Fetcher:
         digests: bytes,
         purse: Purse,
     ) -> bool:
-        partial = await self._store.begin(wanted, tier=tier, block_digests=digests)
+        partial = await self._store.begin(
+            wanted, tier=tier, block_digests=digests, more_bytes=purse.left_bytes
+        )
         try:
             fetch = BlockFetch(self._intake, partial, wanted, sources, purse)
             await fetch.run()
@@ -161,7 +165,7 @@ class Fetcher:
         self, wanted: ObjectHeader, source: Source, tier: Tier | None, purse: Purse
     ) -> bool | None:
         """Whether the object is published; None when it is to begin again from this source."""
-        partial = await self._store.begin(wanted, tier=tier)
+        partial = await self._store.begin(wanted, tier=tier, more_bytes=purse.left_bytes)
         offset = partial.received_bytes
         missing_bytes = wanted.size_bytes - offset
         purse.expect(missing_bytes)

@@ -6,10 +6,15 @@ ever finds its shelf full.
 
 from collections.abc import Sequence
 
+from sluice_appliance.fill.purse import UNKNOWN_BYTES_MAX
 from sluice_appliance.fill.shelves import Shelf
 from sluice_appliance.fill.survey import Eviction, Standing
 from sluice_appliance.fill.tiers import Taken
 from sluice_appliance.store.layout import ObjectHeader
+
+# Of what has come of an object, a tenth may be beyond the room that there is, and no more than a plan cannot
+# know of: to begin a film of hours anew for some MiB would be to fetch it for ever.
+TOLERATED_PART = 10
 
 
 class Room:
@@ -71,11 +76,23 @@ class Room:
     def shed_excess(self) -> None:
         """Lets go of what is over a shelf's capacity, when that shrank: first what serves nobody yet."""
         for shelf in range(len(self.shelves)):
-            if self.free[shelf] < 0:
+            if self.free[shelf] < -self._tolerated(shelf):
                 self._give_up_partials(shelf)
+            if self.free[shelf] < -self._tolerated(shelf):
                 self.make(0, shelf, may_evict=self.free[shelf] + self.evictable[shelf] >= 0)
-            if self.free[shelf] < 0:
+            if self.free[shelf] < -self._tolerated(shelf):
                 self._evict_taken(shelf)
+
+    def _tolerated(self, shelf: int) -> int:
+        """How far a shelf may be over its capacity for what has come in part: the last piece of each stream
+        goes beyond what a plan gave, and file systems take more than was written. The next part that comes
+        makes room for it."""
+        return sum(
+            min(UNKNOWN_BYTES_MAX, self.arrived(one, shelf) // TOLERATED_PART)
+            for standing, _ in self._taken.titles
+            if standing.is_begun
+            for one in standing.missing
+        )
 
     def _give_up_partials(self, shelf: int) -> None:
         for standing, _ in reversed(self._taken.titles):

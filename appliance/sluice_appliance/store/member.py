@@ -202,14 +202,16 @@ class Member:
             if header is not None:
                 yield header, min(header.size_bytes, written_bytes(path))
 
-    def has_room_for(self, header: ObjectHeader) -> bool:
-        """Whether all of an object has room beside what is held and what was promised to others. Raises
-        OSError."""
+    def room_for(self, header: ObjectHeader, more_bytes: float) -> int | None:
+        """How much of an object may be here with so many bytes more than there are: None where they have no
+        room beside what is held and what was promised to others. Raises OSError."""
         path = self.partial(header)
-        kept_bytes = self.stored_bytes + self.promises.promised_bytes(path) + header.size_bytes
+        here_bytes = min(header.size_bytes, written_bytes(path))
+        size_bytes = int(min(header.size_bytes, here_bytes + more_bytes))
+        kept_bytes = self.stored_bytes + self.promises.promised_bytes(path) + size_bytes
         if kept_bytes > self.place.capacity_bytes:
-            return False
-        return self.has_room_beside(max(0, header.size_bytes - written_bytes(path)), path)
+            return None
+        return size_bytes if self.has_room_beside(size_bytes - here_bytes, path) else None
 
     def has_room_beside(self, size_bytes: int, path: str = "") -> bool:
         """Whether the file system has room for so much, for a while; `path`: for whom. Raises OSError."""

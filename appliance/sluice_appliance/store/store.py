@@ -15,6 +15,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -252,10 +253,12 @@ class Store:
         *,
         tier: Tier | None = None,
         block_digests: bytes | None = None,
+        more_bytes: float = inf,
     ) -> PartialObject:
         """Goes on with an object or starts it, on the disk of the tier that it belongs on and that has
         room; of the fastest tier that has, where none is named. The room is the object's until it is
-        published or closed.
+        published or closed. `more_bytes`: so much of it may come now, which will do where no disk has room
+        for all of it.
 
         Raises LayoutError for an object that cannot be, OSError, which is ENOSPC where there is no room.
         """
@@ -263,9 +266,9 @@ class Store:
         check_header(header)
         name = object_name(key)
         with self._choosing:
-            member = self._disk_for(header, tier)
+            member, room_bytes = self._disk_for(header, tier, more_bytes)
             path = member.partial(header)
-            member.promises.give(path, size_bytes)
+            member.promises.give(path, room_bytes)
         try:
             there = member.read(name)
             replaced_bytes = there.size_bytes if there is not None else 0
@@ -295,20 +298,27 @@ class Store:
         for member in self._usable():
             member.disk.remove(member.partial(header))
 
-    def _disk_for(self, header: ObjectHeader, tier: Tier | None) -> Member:
+    def _disk_for(
+        self, header: ObjectHeader, tier: Tier | None, more_bytes: float
+    ) -> tuple[Member, int]:
+        """With the room that it has there."""
         ranked = [
             member
             for member in self._ranked(object_name(header.key), tier)
             if member.state is DiskState.IN_USE
         ]
         # Where it began first.
-        ranked.sort(key=lambda member: not os.path.exists(member.partial(header)))
-        for member in ranked:
+        begun = [member for member in ranked if os.path.exists(member.partial(header))]
+        tries = [(member, more) for more in (inf, more_bytes) for member in begun]
+        tries += [(member, more) for more in (inf, more_bytes) for member in ranked]
+        for member, more in tries:
             try:
-                if member.has_room_for(header):
-                    return member
+                room_bytes = member.room_for(header, more)
             except OSError as error:
                 member.failed_at(error)
+                continue
+            if room_bytes is not None:
+                return member, room_bytes
         where = f"no disk of tier {tier.value}" if tier else "no disk"
         raise OSError(errno.ENOSPC, f"{where} has room for {header.size_bytes} bytes")
 

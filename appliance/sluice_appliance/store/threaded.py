@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from concurrent.futures import Executor
 from functools import partial
+from math import inf
 from typing import ParamSpec, TypeVar
 
 from sluice_appliance.store.assembly import Span
@@ -51,7 +52,12 @@ class ThreadedStore:
         return self._store.disks()
 
     async def begin(
-        self, header: ObjectHeader, *, tier: Tier | None = None, block_digests: bytes | None = None
+        self,
+        header: ObjectHeader,
+        *,
+        tier: Tier | None = None,
+        block_digests: bytes | None = None,
+        more_bytes: float = inf,
     ) -> "ThreadedPartial":
         """Goes on with an object or starts it; see `Store.begin`. Raises LayoutError, OSError."""
         partial = await _in_thread(
@@ -62,6 +68,7 @@ class ThreadedStore:
             header.content_type,
             tier=tier,
             block_digests=block_digests,
+            more_bytes=more_bytes,
         )
         return ThreadedPartial(partial)
 

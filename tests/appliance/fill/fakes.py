@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from math import inf
 
 from sluice_appliance.fill.fetch import Partial
 from sluice_appliance.fill.http_answer import Answer
@@ -68,7 +69,12 @@ class FakeStore:
         return tuple(disk.status() for disk in self.all_disks)
 
     async def begin(
-        self, header: ObjectHeader, *, tier: Tier | None = None, block_digests: bytes | None = None
+        self,
+        header: ObjectHeader,
+        *,
+        tier: Tier | None = None,
+        block_digests: bytes | None = None,
+        more_bytes: float = inf,
     ) -> Partial:
         self.check()
         disk = self._disk_for(tier)

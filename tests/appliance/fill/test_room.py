@@ -60,3 +60,16 @@ def test_a_shelf_that_shrank_a_little_loses_no_more_than_that() -> None:
     first, without = title("first", 10), title("without", 10, 10, 10)
     plan = planned([first, without], shelf(35, [*first.objects, *without.objects]), may=CLOSED)
     assert evicted(plan) == ["without/v1/2.mp4"]
+
+
+def test_what_has_come_is_not_given_up_for_the_last_piece_of_it() -> None:
+    film, without = title("film", 100), title("without", 20)
+    part = Partial(film.objects[0], 81)
+    held = {one.key: one for one in without.objects}
+    here = Shelf(Tier.SSD, 100, held, {part.header.key: part})
+    closed = planned([film, without], here, may=CLOSED)
+    assert (closed.evict, closed.fetch, closed.awaited) == ((), (), film.objects)
+    # The next part makes the room.
+    plan = planned([film, without], here)
+    assert [fetch.take_bytes for fetch in plan.fetch] == [19]
+    assert evicted(plan) == ["without/v1/0.mp4"]

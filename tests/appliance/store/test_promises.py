@@ -99,6 +99,40 @@ def test_an_object_whose_disk_gave_its_room_away_meanwhile_begins_on_another(
             other.close()
 
 
+def test_of_an_object_of_which_a_part_may_come_the_part_needs_room(tmp_path: Path) -> None:
+    disks = [one_disk(tmp_path, 150_000, name) for name in "ab"]
+    with Store.open(tmp_path / "store", disks) as store:
+        held = [put(store, key, BODY[:90_000]) for key in KEYS[:2]]
+        assert len({path.parents[2] for path in held}) == 2
+
+        def begin_part(more_bytes: float, key: ObjectKey = KEYS[2]) -> PartialObject:
+            return store.begin(key, len(BODY), SHA256, "video/mp4", more_bytes=more_bytes)
+
+        with pytest.raises(OSError, match="no disk has room for 100000 bytes"):
+            begin_part(70_000)
+        part = begin_part(40_000)
+        part.write(BODY[:40_000])
+        # What is left there is too little for as much again of another, which goes to the other disk.
+        other = begin_part(40_000, KEYS[3])
+        assert other.root != part.root
+        with pytest.raises(OSError, match="no disk has room"):
+            begin_part(40_000, KEYS[4])
+        other.discard()
+        part.close()
+        # The next part goes on where the first is, and so does the rest once there is room for it.
+        began_on = part.root
+        part = begin_part(10_000)
+        assert (part.root, part.received_bytes) == (began_on, 40_000)
+        part.close()
+        store.delete(KEYS[0])
+        store.delete(KEYS[1])
+        part = begin_part(float("inf"))
+        assert (part.root, part.received_bytes) == (began_on, 40_000)
+        part.write(BODY[40_000:])
+        part.publish()
+        assert store.held(KEYS[2])
+
+
 def test_the_file_systems_room_is_promised_once_too(tmp_path: Path) -> None:
     status = os.statvfs(tmp_path)
     size_bytes = int(0.6 * status.f_bavail * status.f_frsize)
