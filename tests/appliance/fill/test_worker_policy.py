@@ -91,16 +91,16 @@ def test_an_emergency_does_not_wait_for_the_fetches_under_way() -> None:
 
 
 def test_a_window_brings_its_bytes_and_no_more_and_the_next_ones_the_rest() -> None:
-    windows = tuple(FillWindow(hour * 60, 60, zone=UTC) for hour in (12, 13, 14))
+    windows = tuple(FillWindow(12 * 60 + start, 10, zone=UTC) for start in (0, 10, 20))
 
     async def story(rig: Rig) -> None:
         policy = FillPolicy(windows=windows, window_bytes_max=1500)
         rig.worker.want(under(policy, manifest(1, film=FILM)))
-        await asyncio.sleep(HOUR_S - 10)
+        await asyncio.sleep(590)
         assert arrived(rig) == 1500
-        await asyncio.sleep(HOUR_S)
+        await asyncio.sleep(600)
         assert arrived(rig) == 3000
-        await asyncio.sleep(HOUR_S)
+        await asyncio.sleep(600)
         assert rig.complete() == ("film/v1",)
 
     Rig().live(story)

@@ -10,6 +10,7 @@ makes. Ways are measured in turns, each when what the last one wrote is on the d
 
 import gc
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -112,7 +113,10 @@ def _filling(store: Path, source: str, film: Film, way: Way) -> Iterator[list[fl
             yield rates
         finally:
             process.kill()
-        rates += [float(line) for line in process.stdout.read().split()]
+        said = process.stdout.read()
+        if process.wait() != -signal.SIGKILL:
+            raise SystemExit(f"bench: the fill ended by itself\n{said}")
+        rates += [float(line) for line in said.split()]
     os.sync()
 
 
