@@ -7,8 +7,9 @@ that is wanted is let go for what cannot arrive. A title that is larger than a w
 parts, and room is made for each part as it comes, and for no more of it. The former version of a title is
 kept like that too, until the wanted one is whole; it is the first to go.
 
-Cost: 10.5 ms in the mean of a fleet's month, 10,000 objects in 1,000 titles a box, beside other load (`make
-simulate-fill`); 2.2 ms where nothing changed, 12 ms where all of it has to come (`tests/simulation/costs.py`).
+Cost: 7 ms in the mean of a fleet's month, 10,000 objects in 1,000 titles a box, beside other load (`make
+simulate-fill`); 1 ms where nothing changed, 8 ms where the manifest was read anew, 14 ms where all of it has to
+come (`tests/simulation/costs.py`).
 """
 
 from collections.abc import Iterable, Sequence

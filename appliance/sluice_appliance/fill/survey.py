@@ -1,7 +1,7 @@
 """What is held of each title, and what is held that nobody wants: one look over the shelves.
 
-Cost: for 10,000 objects in 1,000 titles 1.6 ms, and 4.4 ms where the headers that are held are equal to the
-wanted ones and not the same (`tests/simulation/costs.py`, beside other load).
+Cost: for 10,000 objects in 1,000 titles 0.4 ms where nothing changed, and 7 ms where the manifest was read anew:
+then every header is compared (`tests/simulation/costs.py`, beside much other load).
 """
 
 from collections import defaultdict
