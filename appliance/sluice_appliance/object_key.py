@@ -24,3 +24,8 @@ def parse_key(text: str) -> ObjectKey:
             " neither '.' nor '..'"
         )
     return ObjectKey(text)
+
+
+def title_of(key: str) -> str:
+    """What the keys of all objects of a title begin with, whatever its version."""
+    return key.partition("/")[0]

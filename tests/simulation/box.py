@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sluice_appliance.fill.budgets import Allowance, WindowLedger, allowance, flash_budget
+from sluice_appliance.fill.holdings import Holdings
 from sluice_appliance.fill.manifest import WantedTitle
 from sluice_appliance.fill.percentile import SLOTS_OF_DAY, LinkMonth, billed_bytes, headroom
 from sluice_appliance.fill.plan import FillPlan, Move
 from sluice_appliance.fill.policy import FillPolicy
 from sluice_appliance.fill.shelves import Partial, Shelf, Tier
 from sluice_appliance.fill.windows import next_opening_at, opening_at
-from sluice_appliance.store.layout import ObjectHeader, ObjectKey
+from sluice_appliance.store.layout import ObjectKey
 
 MONTH_SLOTS = 31 * SLOTS_OF_DAY
 _EVENING = slice(240, 252)
@@ -29,7 +30,7 @@ class Stock:
     """What one tier holds."""
 
     capacity_bytes: int
-    held: dict[ObjectKey, ObjectHeader] = field(default_factory=dict)
+    held: Holdings = field(default_factory=Holdings)
     partial: dict[ObjectKey, Partial] = field(default_factory=dict)
     stored_bytes: int = 0
 
@@ -146,7 +147,7 @@ class Box:
     def _move(self, moves: Sequence[Move]) -> None:
         for move in moves:
             source, target = self.stocks[move.source], self.stocks[move.target]
-            target.held[move.header.key] = source.held.pop(move.header.key)
+            target.held.put(source.held.pop(move.header.key))
             source.stored_bytes -= move.header.size_bytes
             target.stored_bytes += move.header.size_bytes
             self._check_room()
@@ -161,7 +162,7 @@ class Box:
             before = stock.partial.pop(fetch.wanted.key, Partial(fetch.wanted, 0))
             here = before.arrived_bytes + fetch.take_bytes
             if here == fetch.wanted.size_bytes:
-                stock.held[fetch.wanted.key] = fetch.wanted
+                stock.held.put(fetch.wanted)
             else:
                 stock.partial[fetch.wanted.key] = Partial(fetch.wanted, here)
             come += fetch.take_bytes

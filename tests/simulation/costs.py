@@ -2,16 +2,17 @@
 
     python tests/simulation/costs.py
 
-Of a box that wants and holds 10,000 objects in 1,000 titles: with the headers that are held the very ones that are wanted, and
-equal but read anew, as on a box whose manifest and files are decoded apart.
+Of a box that wants 10,000 objects in 1,000 titles and holds all of them: as it was planned for before, and with a
+manifest that was read anew since, in which every header is equal and none is the same. And of one that holds none.
 """
 
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from simulation.catalog import Catalog
 
+from sluice_appliance.fill.holdings import Holdings
+from sluice_appliance.fill.manifest import WantedTitle
 from sluice_appliance.fill.percentile import SLOTS_OF_DAY, LinkMonth, headroom
 from sluice_appliance.fill.plan import plan_fill
 from sluice_appliance.fill.shelves import Shelf, Tier
@@ -47,15 +50,28 @@ def _read_anew(header: ObjectHeader) -> ObjectHeader:
     return replace(header, key=key, sha256=bytes(bytearray(header.sha256)))
 
 
+def _decide(
+    decision: Callable[[Sequence[WantedTitle], Sequence[Shelf]], object],
+    manifests: Iterator[Sequence[WantedTitle]],
+    shelves: Sequence[Shelf],
+) -> None:
+    decision(next(manifests), shelves)
+
+
 def main() -> None:
     titles = Catalog(1000, random.Random(1)).wanted()
     headers = [header for title in titles for header in title.objects]
-    known = {header.key: header for header in headers}
-    anew = {header.key: header for header in map(_read_anew, headers)}
-    for name, held in (("identical", known), ("equal", anew), ("none", {})):
-        shelves = [Shelf(Tier.SSD, 10**14, held)]
-        print(f"survey, held {name:12} {_us(partial(survey, titles, shelves)):10.1f}")
-        print(f"plan, held {name:12}   {_us(partial(plan_fill, titles, shelves)):10.1f}")
+    anew = [replace(title, objects=tuple(map(_read_anew, title.objects))) for title in titles]
+    print(f"grouping what is held       {_us(partial(Holdings, headers)):10.1f}")
+    for name, held, manifests in (
+        ("unchanged", headers, (titles,)),
+        ("manifest anew", headers, (titles, anew)),
+        ("nothing", [], (titles,)),
+    ):
+        for decision in (survey, plan_fill):
+            shelves = [Shelf(Tier.SSD, 10**14, Holdings(held))]
+            took_us = _us(partial(_decide, decision, cycle(manifests), shelves))
+            print(f"{decision.__name__:9}, held {name:13} {took_us:10.1f}")
     night = [FillWindow(120, 240, zone=ZoneInfo("Europe/Madrid"))]
     print(f"opening_at, one window      {_us(partial(opening_at, night, _NOW), 200):10.1f}")
     rng = random.Random(1)

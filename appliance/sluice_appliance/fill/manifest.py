@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from sluice.fill.v1 import fill_pb2
 from sluice_appliance.fill.policy import NO_LIMITS, FillPolicy, Priority
 from sluice_appliance.fill.windows import FillWindow
-from sluice_appliance.object_key import InvalidObjectKey, ObjectKey, parse_key
+from sluice_appliance.object_key import InvalidObjectKey, ObjectKey, parse_key, title_of
 from sluice_appliance.store.layout import LayoutError, ObjectHeader, check_header
 from sluice_runtime.signatures import SignatureRefused, Verifier
 
@@ -54,11 +54,15 @@ class WantedTitle:
     # Made once: every plan asks for them.
     size_bytes: int = field(init=False, compare=False, repr=False)
     by_key: Mapping[ObjectKey, ObjectHeader] = field(init=False, compare=False, repr=False)
+    # What all keys begin with; None where they do not begin alike.
+    keys_begin: str | None = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         size_bytes = sum([wanted.size_bytes for wanted in self.objects])
         object.__setattr__(self, "size_bytes", size_bytes)
         object.__setattr__(self, "by_key", {wanted.key: wanted for wanted in self.objects})
+        names = {title_of(wanted.key) for wanted in self.objects}
+        object.__setattr__(self, "keys_begin", names.pop() if len(names) == 1 else None)
 
 
 @dataclass(frozen=True, slots=True)

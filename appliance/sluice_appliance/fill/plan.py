@@ -7,8 +7,9 @@ that is wanted is let go for what cannot arrive. A title that is larger than a w
 parts, and room is made for each part as it comes, and for no more of it. The former version of a title is
 kept like that too, until the wanted one is whole; it is the first to go.
 
-Cost: 10.5 ms in the mean of a fleet's month, 10,000 objects in 1,000 titles a box, beside other load (`make
-simulate-fill`); 2.2 ms where nothing changed, 12 ms where all of it has to come (`tests/simulation/costs.py`).
+Cost: 7 ms in the mean of a fleet's month, 10,000 objects in 1,000 titles a box, beside other load (`make
+simulate-fill`); 1 ms where nothing changed, 8 ms where the manifest was read anew, 14 ms where all of it has to
+come (`tests/simulation/costs.py`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,11 +18,12 @@ from math import ceil, inf
 from typing import NamedTuple
 
 from sluice_appliance.fill.budgets import EVERYTHING, Allowance, Wait
+from sluice_appliance.fill.holdings import Standing
 from sluice_appliance.fill.manifest import WantedTitle
 from sluice_appliance.fill.policy import Priority
 from sluice_appliance.fill.room import Room
 from sluice_appliance.fill.shelves import Shelf, Tier
-from sluice_appliance.fill.survey import Eviction, Standing, survey
+from sluice_appliance.fill.survey import Eviction, survey
 from sluice_appliance.fill.tiers import Taken, take
 from sluice_appliance.store.layout import ObjectHeader
 
@@ -76,17 +78,17 @@ def plan_fill(
 ) -> FillPlan:
     """The same input makes the same plan. `shelves`: at least one, the fastest first."""
     standings, former, evict = survey(titles, shelves)
-    taken = take(standings, shelves)
+    taken = take(titles, standings, shelves)
     room = Room(shelves, standings, taken, former)
     room.shed_excess()
     astray = _astray(taken, shelves)
     demote = _moves(reversed(astray), room, Tier.HDD, inf)
     orders = _Orders(room, may)
-    incomplete = [each for each in taken.titles if each[0].missing]
-    for standing, shelf in incomplete:
-        orders.add(standing, shelf)
+    incomplete = [each for each in taken.titles if each[1].missing]
+    for title, standing, shelf in incomplete:
+        orders.add(title, standing, shelf)
     promote = _moves(astray, room, Tier.SSD, orders.flash_bytes)
-    missing = [one for standing, _ in incomplete for one in standing.missing]
+    missing = [one for _, standing, _ in incomplete for one in standing.missing]
     return FillPlan(
         evict=tuple(sorted(evict + room.evicted, key=lambda one: (one.key, one.tier.value))),
         demote=demote,
@@ -94,7 +96,7 @@ def plan_fill(
         promote=promote,
         postponed=tuple(orders.postponed),
         over_bill_bytes=orders.over_bill_bytes,
-        without_room=tuple([standing.title for standing in taken.without_room]),
+        without_room=tuple([title for title, _ in taken.without_room]),
         awaited=tuple([one for one in missing if one not in room.given_up])
         if room.given_up
         else tuple(missing),
@@ -118,19 +120,19 @@ class _Orders:
     def over_bill_bytes(self) -> int:
         return ceil(max(0, -self._unbilled_bytes))
 
-    def add(self, standing: Standing, shelf: int) -> None:
+    def add(self, title: WantedTitle, standing: Standing, shelf: int) -> None:
         """Fetches what is missing of a title, as far as it may come now."""
-        title, room, needs = standing.title, self._room, standing.missing_bytes
+        room, needs = self._room, standing.missing_bytes
         if title.priority is Priority.NORMAL and not self._may.is_proactive:
-            self._postpone(standing, needs, Wait.ROI)
+            self._postpone(title, needs, Wait.ROI)
             return
         if needs and title.priority is not Priority.EMERGENCY and self._normal_bytes < 1:
-            self._postpone(standing, needs, self._may.wait)
+            self._postpone(title, needs, self._may.wait)
             return
         shelf = self._place(standing, shelf)
         left, whole = self._budget(title.priority, room.shelves[shelf].tier)
         if needs and left < 1:
-            self._postpone(standing, needs, self._why(title.priority, shelf))
+            self._postpone(title, needs, self._why(title.priority, shelf))
             return
         more = [one.size_bytes for one in standing.missing]
         if standing.is_begun:
@@ -146,7 +148,7 @@ class _Orders:
             may_begin = needs <= left or needs > whole
             is_short_of_room = may_begin and sum(takes) < int(min(needs, left))
             why = Wait.ROOM if is_short_of_room else self._why(title.priority, shelf)
-            self._postpone(standing, needs, why)
+            self._postpone(title, needs, why)
 
     def _parts(
         self, more: Sequence[int], shelf: int, left: float, *, may_evict: bool
@@ -165,8 +167,8 @@ class _Orders:
                 break
         return takes
 
-    def _postpone(self, standing: Standing, missing_bytes: int, wait: Wait) -> None:
-        self.postponed.append(Postponed(standing.title, missing_bytes, wait))
+    def _postpone(self, title: WantedTitle, missing_bytes: int, wait: Wait) -> None:
+        self.postponed.append(Postponed(title, missing_bytes, wait))
 
     def _order(
         self, title: WantedTitle, missing: Sequence[ObjectHeader], shelf: int, takes: Sequence[int]
@@ -225,7 +227,9 @@ def _astray(taken: Taken, shelves: Sequence[Shelf]) -> Sequence[tuple[Standing, 
     """Titles that have some of them on another shelf than theirs."""
     if len(shelves) == 1:
         return ()
-    return [each for each in taken.titles if each[0].on_bytes[1 - each[1]]]
+    return [
+        (standing, shelf) for _, standing, shelf in taken.titles if standing.on_bytes[1 - shelf]
+    ]
 
 
 def _moves(

@@ -6,9 +6,10 @@ ever finds its shelf full.
 
 from collections.abc import Sequence
 
+from sluice_appliance.fill.holdings import Standing
 from sluice_appliance.fill.purse import UNKNOWN_BYTES_MAX
 from sluice_appliance.fill.shelves import Shelf
-from sluice_appliance.fill.survey import Eviction, Standing
+from sluice_appliance.fill.survey import Eviction
 from sluice_appliance.fill.tiers import Taken
 from sluice_appliance.store.layout import ObjectHeader
 
@@ -43,14 +44,15 @@ class Room:
         ]
         # The least important last: they go first. Fewer and fewer ask for what a newer version replaces.
         self._victims = [
-            [header for standing in taken.without_room for header in standing.on[i]] + [*former[i]]
+            [header for _, standing in taken.without_room for header in standing.on[i]]
+            + [*former[i]]
             for i in range(len(shelves))
         ]
         self.evictable = [
-            sum([standing.on_bytes[i] for standing in taken.without_room]) + former_bytes[i]
+            sum([standing.on_bytes[i] for _, standing in taken.without_room]) + former_bytes[i]
             for i in range(len(shelves))
         ]
-        for standing, _ in taken.titles:
+        for _, standing, _ in taken.titles:
             if standing.is_begun:
                 for i in range(len(shelves)):
                     self.free[i] -= sum(self.arrived(one, i) for one in standing.missing)
@@ -89,13 +91,13 @@ class Room:
         makes room for it."""
         return sum(
             min(UNKNOWN_BYTES_MAX, self.arrived(one, shelf) // TOLERATED_PART)
-            for standing, _ in self._taken.titles
+            for _, standing, _ in self._taken.titles
             if standing.is_begun
             for one in standing.missing
         )
 
     def _give_up_partials(self, shelf: int) -> None:
-        for standing, _ in reversed(self._taken.titles):
+        for _, standing, _ in reversed(self._taken.titles):
             for wanted in reversed(standing.missing if standing.is_begun else ()):
                 if self.free[shelf] >= 0:
                     return
@@ -108,7 +110,7 @@ class Room:
         while self._victims[shelf]:
             self._evict(self._victims[shelf].pop(), shelf)
         self.evictable[shelf] = 0
-        for standing, _ in reversed(self._taken.titles):
+        for _, standing, _ in reversed(self._taken.titles):
             for header in reversed(standing.on[shelf]):
                 if self.free[shelf] >= 0:
                     return

@@ -9,10 +9,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from sluice_appliance.fill.holdings import Holdings
 from sluice_appliance.store.disks import DiskContents, DiskState, Tier
 from sluice_appliance.store.layout import ObjectHeader, ObjectKey
 
-__all__ = ["DiskContent", "DiskState", "Partial", "Shelf", "Tier", "content_of", "shelve"]
+__all__ = [
+    "DiskContent",
+    "DiskState",
+    "Partial",
+    "Shelf",
+    "Tier",
+    "content_of",
+    "holdings",
+    "shelve",
+]
 
 
 class Partial(NamedTuple):
@@ -56,24 +66,43 @@ def content_of(disk: DiskContents) -> DiskContent:
     )
 
 
-def shelve(disks: Iterable[DiskContent], *, largest_bytes: int) -> tuple[Shelf, ...]:
-    """The tiers that have a disk which is read, the fastest first. `largest_bytes`: of an object that
-    is wanted."""
+def holdings(disks: Iterable[DiskContent]) -> dict[Tier, Holdings]:
+    """What the disks in use hold, of each tier that has one."""
+    of_tiers: dict[Tier, list[DiskContent]] = {}
+    for disk in disks:
+        if disk.state is DiskState.IN_USE:
+            of_tiers.setdefault(disk.tier, []).append(disk)
+    return {
+        tier: Holdings(header for disk in of_tier for header in disk.held.values())
+        for tier, of_tier in of_tiers.items()
+    }
+
+
+def shelve(
+    disks: Iterable[DiskContent], held: Mapping[Tier, Holdings], *, largest_bytes: int
+) -> tuple[Shelf, ...]:
+    """The tiers that have a disk which is read, the fastest first. `held`: by those in use, which outlives
+    the plan. `largest_bytes`: of an object that is wanted."""
     there = [disk for disk in disks if disk.state is not DiskState.FAILED]
     return tuple(
-        _shelf(tier, of_tier, largest_bytes)
+        _shelf(tier, of_tier, held.get(tier, {}), largest_bytes)
         for tier in Tier
         if (of_tier := [disk for disk in there if disk.tier is tier])
     )
 
 
-def _shelf(tier: Tier, disks: list[DiskContent], largest_bytes: int) -> Shelf:
+def _shelf(
+    tier: Tier,
+    disks: list[DiskContent],
+    held: Mapping[ObjectKey, ObjectHeader],
+    largest_bytes: int,
+) -> Shelf:
     in_use = [disk for disk in disks if disk.state is DiskState.IN_USE]
     kept_free = largest_bytes * max(0, len(in_use) - 1)
     return Shelf(
         tier,
         max(0, sum(disk.capacity_bytes for disk in in_use) - kept_free),
-        {key: header for disk in in_use for key, header in disk.held.items()},
+        held,
         {key: partial for disk in in_use for key, partial in disk.partial.items()},
         {
             key: header

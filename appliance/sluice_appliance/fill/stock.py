@@ -7,14 +7,16 @@ something was lost. Which disk of a tier an object came to is the store's to kno
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from sluice_appliance.fill.fetch import Begins
+from sluice_appliance.fill.holdings import Holdings
 from sluice_appliance.fill.plan import Move
+from sluice_appliance.fill.shelves import content_of, holdings
 from sluice_appliance.fill.survey import Eviction
 from sluice_appliance.fill.tally import FillTally
 from sluice_appliance.store.disks import DiskContents, DiskState, DiskStatus, Tier
@@ -60,6 +62,9 @@ class Stock:
         self._tally = tally
         # By name; None until the store has been looked over.
         self._disks: dict[str, _Disk] | None = None
+        # The same by tier and title, of the disks that are in use: each with the state it was in.
+        self._by_tier: dict[Tier, Holdings] = {}
+        self._by_tier_of: tuple[tuple[str, DiskState], ...] = ()
         self._looked_at = self._took_s = 0.0
         self._is_some_lost = False
         # Changes that were made during the look that is under way: it may have passed by before.
@@ -79,6 +84,11 @@ class Stock:
             return None
         return ChainMap(*(disk.held for disk in self._disks.values()))
 
+    @property
+    def by_tier(self) -> Mapping[Tier, Holdings]:
+        """Of the disks in use, as `contents` told of them last, and what was changed since."""
+        return self._by_tier
+
     def lost(self) -> None:
         """Something came or went, and nobody says what."""
         self._is_some_lost = True
@@ -93,10 +103,13 @@ class Stock:
         for status in statuses:
             if status.state is DiskState.FAILED:
                 self._forget(status.name)
-        return tuple(
+        contents = tuple(
             DiskContents(status, self._disks[status.name].held, partials.get(status.name, {}))
             for status in statuses
         )
+        if self._by_tier_of != _states(contents):
+            self._group(contents)
+        return contents
 
     async def let_go(self, evictions: Iterable[Eviction]) -> None:
         """Raises OSError."""
@@ -178,10 +191,16 @@ class Stock:
         for change in self._meanwhile:
             change()
         self._meanwhile = []
-        return tuple(
+        contents = tuple(
             DiskContents(disk.status, self._disks[disk.status.name].held, disk.partial)
             for disk in contents
         )
+        self._group(contents)
+        return contents
+
+    def _group(self, contents: Sequence[DiskContents]) -> None:
+        self._by_tier = holdings(map(content_of, contents))
+        self._by_tier_of = _states(contents)
 
     # --- noting -----------------------------------------------------------------------------------
 
@@ -200,6 +219,7 @@ class Stock:
         for disk in (self._disks or {}).values():
             if tier in (None, disk.tier) and key in disk.held:
                 self._stored_bytes -= disk.held.pop(key).size_bytes
+        self._regroup(key)
 
     def _put_in(self, header: ObjectHeader, tier: Tier) -> None:
         in_use = {s.name for s in self._store.disks() if s.state is DiskState.IN_USE}
@@ -208,7 +228,23 @@ class Stock:
                 there = disk.held.get(header.key)
                 disk.held[header.key] = header
                 self._stored_bytes += header.size_bytes - (there.size_bytes if there else 0)
-                return
+                break
+        self._regroup(header.key)
+
+    def _regroup(self, key: ObjectKey) -> None:
+        """After a change of that object."""
+        in_use = {name for name, state in self._by_tier_of if state is DiskState.IN_USE}
+        disks = [disk for name, disk in (self._disks or {}).items() if name in in_use]
+        for tier, held in self._by_tier.items():
+            there = [disk.held[key] for disk in disks if disk.tier is tier and key in disk.held]
+            if there:
+                held.put(there[-1])
+            elif key in held:
+                held.pop(key)
+
+
+def _states(contents: Sequence[DiskContents]) -> tuple[tuple[str, DiskState], ...]:
+    return tuple((disk.status.name, disk.status.state) for disk in contents)
 
 
 def _now() -> float:

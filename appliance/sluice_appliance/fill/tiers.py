@@ -8,32 +8,34 @@ places every day.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
+from sluice_appliance.fill.holdings import Standing
+from sluice_appliance.fill.manifest import WantedTitle
 from sluice_appliance.fill.policy import Priority
 from sluice_appliance.fill.shelves import Shelf, Tier
-from sluice_appliance.fill.survey import Standing
 
 STAY = 2.0
 _NORMAL = Priority.NORMAL
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """Titles to hold with the shelf of each, and those without room, both the most important first."""
 
-    titles: Sequence[tuple[Standing, int]]
-    without_room: Sequence[Standing]
+    titles: Sequence[tuple[WantedTitle, Standing, int]]
+    without_room: Sequence[tuple[WantedTitle, Standing]]
 
 
-def take(standings: Sequence[Standing], shelves: Sequence[Shelf]) -> Taken:
-    """`standings` in the manifest's order; more urgent ones are more important."""
-    standings = _by_priority(standings)
+def take(
+    titles: Sequence[WantedTitle], standings: Sequence[Standing], shelves: Sequence[Shelf]
+) -> Taken:
+    """In the manifest's order; more urgent titles are more important."""
+    ranked = _by_priority(list(zip(titles, standings, strict=True)))
     left_bytes = sum([shelf.capacity_bytes for shelf in shelves])
     # None for what has no room.
     places: list[int | None] = []
-    for standing in standings:
+    for _, standing in ranked:
         needs = standing.movable_bytes
         if needs <= left_bytes:
             left_bytes -= needs
@@ -41,43 +43,50 @@ def take(standings: Sequence[Standing], shelves: Sequence[Shelf]) -> Taken:
         else:
             places.append(None)
     if len(shelves) > 1:
-        _spread(standings, places, shelves)
-    placed = list(zip(standings, places, strict=True))
+        _spread(ranked, places, shelves)
+    placed = list(zip(ranked, places, strict=True))
     return Taken(
-        [(standing, place) for standing, place in placed if place is not None],
-        [standing for standing, place in placed if place is None],
+        [(title, standing, place) for (title, standing), place in placed if place is not None],
+        [each for each, place in placed if place is None],
     )
 
 
-def _by_priority(standings: Sequence[Standing]) -> Sequence[Standing]:
+def _by_priority(
+    titles: Sequence[tuple[WantedTitle, Standing]],
+) -> Sequence[tuple[WantedTitle, Standing]]:
     # Few are urgent, and what is normal stands in order already.
-    urgent = [each for each in standings if each.title.priority is not _NORMAL]
+    urgent = [each for each in titles if each[0].priority is not _NORMAL]
+    if not urgent:
+        return titles
     urgent.sort(key=_priority, reverse=True)
-    return [*urgent, *[each for each in standings if each.title.priority is _NORMAL]]
+    return [*urgent, *[each for each in titles if each[0].priority is _NORMAL]]
 
 
-def _priority(standing: Standing) -> Priority:
-    return standing.title.priority
+def _priority(each: tuple[WantedTitle, Standing]) -> Priority:
+    return each[0].priority
 
 
 def _spread(
-    standings: Sequence[Standing], places: list[int | None], shelves: Sequence[Shelf]
+    titles: Sequence[tuple[WantedTitle, Standing]],
+    places: list[int | None],
+    shelves: Sequence[Shelf],
 ) -> None:
     """The shelf of each that fits; a few may find no room on either, though both together had it."""
     fast, slow = [shelf.capacity_bytes for shelf in shelves]
     fitting = [i for i, place in enumerate(places) if place is not None]
-    pulls = {i: _pull(standings[i], shelves) for i in fitting}
+    pulls = [_pull(title, standing, shelves) for title, standing in titles]
     waiting = set(fitting)
     for i in sorted(fitting, key=pulls.__getitem__, reverse=True):
-        needs = standings[i].movable_bytes
-        if needs <= fast and (pulls[i] > 0 or standings[i].home == 0):
+        standing = titles[i][1]
+        needs = standing.movable_bytes
+        if needs <= fast and (pulls[i] > 0 or standing.home == 0):
             fast -= needs
             places[i] = 0
             waiting.discard(i)
     for i in fitting:
         if i not in waiting:
             continue
-        needs = standings[i].movable_bytes
+        needs = titles[i][1].movable_bytes
         if needs <= slow:
             slow -= needs
             places[i] = 1
@@ -88,10 +97,10 @@ def _spread(
             places[i] = None
 
 
-def _pull(standing: Standing, shelves: Sequence[Shelf]) -> float:
+def _pull(title: WantedTitle, standing: Standing, shelves: Sequence[Shelf]) -> float:
     """How strongly flash pulls the title: demand for each byte, more where it stands there already.
     What has begun to come goes on where it began."""
-    home, title = standing.home, standing.title
+    home = standing.home
     if standing.missing and home is not None:
         return inf if shelves[home].tier is Tier.SSD else 0.0
     density = title.demand_bytes_per_s / (title.size_bytes or 1)

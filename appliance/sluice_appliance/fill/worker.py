@@ -211,7 +211,8 @@ class FillWorker:
 
     def _plan(self, manifest: Manifest, contents: Sequence[DiskContents]) -> FillPlan:
         sizes = [wanted.size_bytes for title in manifest.titles for wanted in title.objects]
-        shelves = shelve(map(content_of, contents), largest_bytes=max(sizes, default=0))
+        disks = map(content_of, contents)
+        shelves = shelve(disks, self._stock.by_tier, largest_bytes=max(sizes, default=0))
         self._spending.flash_capacity_bytes = sum(
             disk.status.capacity_bytes
             for disk in contents

@@ -14,7 +14,7 @@ def room() -> Room:
     """Of 80 bytes 20 are free, and 60 may be let go."""
     shelves = [shelf(80, SMALL.objects)]
     standings, former, _ = survey([BIG, SMALL], shelves)
-    return Room(shelves, standings, take(standings, shelves), former)
+    return Room(shelves, standings, take([BIG, SMALL], standings, shelves), former)
 
 
 def test_nothing_is_let_go_where_all_of_it_would_not_be_room_enough() -> None:

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_appliance.fill.plan import plan_fill
-from sluice_appliance.fill.shelves import DiskContent, Partial, Shelf, content_of, shelve
+from sluice_appliance.fill.shelves import (
+    DiskContent,
+    Partial,
+    Shelf,
+    content_of,
+    holdings,
+    shelve,
+)
 from sluice_appliance.store.disks import DiskContents, DiskState, DiskStatus, Tier
 from sluice_appliance.store.layout import ObjectHeader
 
@@ -21,8 +28,12 @@ def disk(
     return DiskContent(tier, capacity_bytes, FILM, {PART.header.key: PART}, state)
 
 
+def shelved(disks: list[DiskContent], *, largest_bytes: int) -> tuple[Shelf, ...]:
+    return shelve(disks, holdings(disks), largest_bytes=largest_bytes)
+
+
 def test_disks_of_one_kind_are_one_shelf_and_the_fastest_stands_first() -> None:
-    shelves = shelve([disk(tier=Tier.HDD), disk()], largest_bytes=10)
+    shelves = shelved([disk(tier=Tier.HDD), disk()], largest_bytes=10)
     assert [(shelf.tier, shelf.capacity_bytes) for shelf in shelves] == [
         (Tier.SSD, 100),
         (Tier.HDD, 100),
@@ -30,11 +41,11 @@ def test_disks_of_one_kind_are_one_shelf_and_the_fastest_stands_first() -> None:
 
 
 def test_a_disk_that_failed_holds_nothing_and_has_no_room() -> None:
-    assert shelve([disk(DiskState.FAILED)], largest_bytes=10) == ()
+    assert shelved([disk(DiskState.FAILED)], largest_bytes=10) == ()
 
 
 def test_a_disk_that_is_only_read_serves_what_it_holds_and_has_no_room() -> None:
-    assert shelve([disk(DiskState.READ_ONLY)], largest_bytes=10) == (
+    assert shelved([disk(DiskState.READ_ONLY)], largest_bytes=10) == (
         Shelf(Tier.SSD, 0, {}, {}, FILM),
     )
 
@@ -56,7 +67,7 @@ def test_whatever_disk_each_object_went_to_the_next_one_fits_on_one_of_them(
     rng = random.Random(seed)
     titles = [title(f"t{i}", size) for i, size in enumerate(sizes)]
     disks = [DiskContent(Tier.SSD, capacity, {}) for capacity in capacities]
-    plan = plan_fill(titles, shelve(disks, largest_bytes=max(sizes)))
+    plan = plan_fill(titles, shelved(disks, largest_bytes=max(sizes)))
     free = dict(enumerate(capacities))
     for fetch in plan.fetch:
         fits = [i for i, left in free.items() if fetch.wanted.size_bytes <= left]
@@ -67,5 +78,5 @@ def test_whatever_disk_each_object_went_to_the_next_one_fits_on_one_of_them(
 def test_what_a_failed_disk_held_is_fetched_again_for_the_disks_that_are_left() -> None:
     wanted: list[ObjectHeader] = list(FILM.values())
     disks = [disk(DiskState.FAILED), DiskContent(Tier.SSD, 100, {})]
-    plan = plan_fill([title("film", 10)], shelve(disks, largest_bytes=10))
+    plan = plan_fill([title("film", 10)], shelved(disks, largest_bytes=10))
     assert [fetch.wanted for fetch in plan.fetch] == wanted

@@ -9,6 +9,7 @@ from appliance.fill.fakes import FakeDisk, FakeStore
 from appliance.fill.signing import wanted_of
 
 from sluice_appliance.fill.plan import Move
+from sluice_appliance.fill.shelves import content_of, holdings
 from sluice_appliance.fill.stock import LOOK_OVER_S, Stock
 from sluice_appliance.fill.survey import Eviction
 from sluice_appliance.fill.tally import FillTally
@@ -59,6 +60,7 @@ class Rig:
         there = await self.store.contents()
         assert self.store.looks == looks + 1
         size_bytes = sum(one.size_bytes for disk in there for one in disk.held.values())
+        assert self.stock.by_tier == holdings(map(content_of, there))
         return known == there and self.stock.stored_bytes == size_bytes
 
 
@@ -112,6 +114,7 @@ def test_what_a_disk_held_that_failed_counts_as_gone_at_once() -> None:
         await rig.put(A, b"a" * 100, Tier.SSD)
         rig.ssd.state = DiskState.FAILED
         assert all(not disk.held for disk in await rig.stock.contents())
+        assert rig.stock.by_tier == {Tier.HDD: {}}
         assert rig.stock.stored_bytes == 0
         assert rig.store.looks == 1
 
