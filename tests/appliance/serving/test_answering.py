@@ -112,7 +112,7 @@ def test_where_the_disk_has_enough_to_do_who_needs_it_is_told_when_to_come_again
     served: ByHand, tmp_path: Path
 ) -> None:
     put_object(tmp_path / "store", "film/v1/b", b"hot")
-    limiter = served.worker.cold_reads.limiter
+    ((_, limiter),) = served.worker.cold_reads._disks.values()
     for name in (HERE, b"/film/v1/b"):
         assert answer(served, Asked(b"GET", name, HOST)).response.status == 200
     while limiter.try_begin(Kind.OPENING, served.clock_s) is not None:
