@@ -140,6 +140,24 @@ def test_who_waited_for_a_disk_is_told_so_and_for_how_long_and_the_next_one_is_n
         assert b"Cache-Status: sluice; hit" in lines
 
 
+def test_who_waits_for_a_disk_for_too_long_is_ended(served: ByHand, store: Path) -> None:
+    evict(Path(object_path(str(store), parse_key("film/v1/big"))))
+    with closing(served.connect()) as client:
+        client.socket.sendall(ask(b"big"))
+        # What the disk gives is not told of: nobody calls what was to be called soon.
+        for callback in list(served.loop.readers.values()):
+            callback()
+        served.pass_time(served.worker.limits.disk_s - 1)
+        assert served.counts(tally.TIMEOUT_DISK) == 0
+        served.pass_time(2)
+        assert served.counts(tally.TIMEOUT_DISK) == 1
+        assert client.receive(100) == b""
+    # What was opened for nobody is let go of, and the object is there for others.
+    with closing(served.connect()) as client:
+        client.send(ask(b"big", b"Range: bytes=0-9"))
+        assert Reading(client).answer()[0] == 206
+
+
 def test_an_etag_that_was_given_is_one_that_validates(clients: Clients) -> None:
     etag = etag_of(conversation(clients, ask(b"middle"), 1)[0][1])
     for status, _, body in conversation(clients, ask(b"middle", b"If-None-Match: " + etag), 3):
