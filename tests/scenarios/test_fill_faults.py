@@ -7,7 +7,6 @@ comes after it, is right.
 
 import contextlib
 import datetime
-import os
 import subprocess
 import sys
 import threading
@@ -259,6 +258,7 @@ def test_a_clock_that_steps_gives_no_budget_twice_and_stops_nothing(system: Syst
     most = 600_000
     noon = datetime.datetime(2027, 5, 4, 12, tzinfo=datetime.UTC)
     system.set_clock(noon)
+    until("all else is here", lambda: not system.conduct.under_way, within_s=40)
     system.go_by(fill_pb2.FillPolicy(window_bytes_max=most))
     system.conduct.slow.add(title)
     before = system.fetched_bytes()
@@ -281,4 +281,5 @@ def test_a_clock_that_steps_gives_no_budget_twice_and_stops_nothing(system: Syst
     system.fills(title)
     assert system.conduct.asked_of("origin", title)[0] == 0
     system.fills("step0")
-    assert os.path.exists(system.box.home / "store" / "fill-accounts.json")
+    accounts = system.box.home / "store" / "fill-accounts.json"
+    until("its accounts are written", accounts.exists, within_s=20)
