@@ -25,7 +25,7 @@ from sluice_appliance.serving.pulls import Pulls
 from sluice_appliance.serving.ranges import BEYOND_ANY, asked_at_least
 from sluice_appliance.serving.reader import Asked
 from sluice_appliance.serving.request import answer_options, respond
-from sluice_appliance.serving.spoilt import Unreadable, is_spoilt
+from sluice_appliance.serving.spoilt import StorageFault, Unreadable, is_spoilt
 from sluice_appliance.serving.target import host_of, read_target
 from sluice_appliance.serving.tokens.claims import Refusal
 from sluice_appliance.serving.tokens.gate import Gate
@@ -118,7 +118,7 @@ class Answerer:
         named = target
         if self.gate.required or b"=" in target:
             # Who is refused is refused, and counted, once: on the long way.
-            permit = self.gate.recall(target, self._wall_clock())
+            permit = self.gate.recall(target, self._wall_clock(), fields.get(b"host"))
             if permit is None:
                 return None
             named = permit
@@ -132,8 +132,13 @@ class Answerer:
         if self._cold_reads.reach(found, offset, offset + length, now) < offset + length:
             return None
         until = min(now + HOT_S, found.checked_at + FRESH_S)
-        head = response.head + tail
-        whole = head + found.piece(offset, length) if length <= KEPT_BYTES_MAX else b""
+        head, whole = response.head + tail, b""
+        if length <= KEPT_BYTES_MAX:
+            try:
+                whole = head + found.copy(offset, length)
+            except StorageFault:
+                # It is met with again on the long way.
+                return None
         return HotAnswer(until, found, response, head, whole, target, fields, last)
 
     def fail(self, error: Exception, now: float) -> Answer:

@@ -101,8 +101,20 @@ class OpenObject:
         self._popularity.hits[self.slot] += hits
         self._popularity.sent_bytes[self.slot] += sent_bytes
 
+    def copy(self, offset: int, length: int) -> bytes:
+        """Of the body, read: a mapping would end the worker where the file, or its disk, does not give it
+        (SIGBUS). Raises StorageFault."""
+        try:
+            copied = os.pread(self.fd, length, self.begins_at + offset)
+        except OSError as error:
+            raise StorageFault(f"{self.path}: {error.strerror}") from None
+        if len(copied) < length:
+            raise StorageFault(f"{self.path} ends before byte {offset + length} of its body")
+        return copied
+
     def piece(self, offset: int, length: int) -> memoryview:
-        """Of the body, mapped: what is copied or ciphered is taken from the page cache itself."""
+        """Of the body, mapped: for the kernel, which says EFAULT where its disk does not give it; who
+        touches it here gets SIGBUS."""
         if self._map is None:
             self._map = memoryview(mmap.mmap(self.fd, 0, prot=mmap.PROT_READ))
         start = self.begins_at + offset

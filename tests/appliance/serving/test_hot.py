@@ -189,6 +189,26 @@ def test_a_token_is_looked_at_again_though_its_requests_go_the_short_way(
         assert reading.answer()[0] == 403
 
 
+def test_a_token_that_asks_for_a_host_goes_the_short_way_at_that_host_alone(
+    store: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(key_set())
+    settings = ServingSettings(store=str(store), tokens=Demand.REQUIRED, token_keys=str(keys))
+    token = cat({EXP: NOW + 3600, CATU: {1: {0: "a"}}})
+    request = ask(b"small").replace(b"/film/", b"/film;CAT=" + token + b"/")
+    elsewhere = request.replace(b"Host: a\r\n", b"Host: b\r\n")
+    with by_hand(store, settings=settings) as served, closing(served.connect()) as client:
+        reading = Reading(client)
+        for expected in (0, 1, 1):
+            client.send(request)
+            assert reading.answer()[2] == SMALL
+            assert went_the_short_way(served) == expected
+            client.send(elsewhere)
+            assert reading.answer()[0] == 403
+            assert went_the_short_way(served) == 0
+
+
 def test_who_is_refused_again_and_again_is_counted_once_each_time(
     store: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Over TLS a file that gives no more of itself ends a response, and never the worker that sends it.
+"""Over TLS, and where bytes are copied, a file that gives no more of itself ends a response and never the worker.
 
 Real processes: what is read from a mapping behind the end of its file kills who reads.
 """
@@ -129,3 +129,24 @@ def test_a_disk_that_fails_under_a_body_that_was_hot_over_tls_ends_no_worker(
                 head, _, body = rest_of(client).partition(b"\r\n\r\n")
                 assert b"\r\nContent-Length: 100000\r\n" not in head or len(body) < len(MIDDLE)
                 the_worker_lives_and_serves(served, files, workers, beside)
+
+
+def test_a_small_object_cut_short_in_the_clear_while_it_is_hot_ends_no_worker(
+    tmp_path: Path,
+) -> None:
+    """It is copied into memory each time that its answer was kept for long enough."""
+    root = put_all(tmp_path / "store")
+    with serve(root) as served, closing(served.connect()) as beside:
+        workers = served.workers()
+        with closing(served.connect()) as client:
+            for _ in range(3):
+                client.sendall(ask(b"good"))
+                assert read_response(client)[::2] == (200, GOOD)
+            os.truncate(file_of(root, "good"), BODY_OFFSET)
+            ended = False
+            while not ended:
+                client.sendall(ask(b"good"))
+                ended = not client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        beside.sendall(ask(b"middle"))
+        assert read_response(beside)[::2] == (200, MIDDLE)
+        assert served.workers() == workers
