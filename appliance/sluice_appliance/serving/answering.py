@@ -99,14 +99,18 @@ class Answerer:
         return Answer(found, outcome=outcome, refusal=_sentence(found))
 
     def go_on(self, error: Exception, asked: Asked, now: float, wake: Wake) -> Answer | Waits:
-        """After a wait that did not come to bytes: where a disk was waited for and does not have it, it
-        may come from elsewhere."""
-        if isinstance(error, FileNotFoundError):
+        """After a wait that did not come to bytes: what a disk was waited for and does not have, or does
+        not give, may come from elsewhere."""
+        spoilt = is_spoilt(error)
+        if isinstance(error, Unreadable):
+            self._objects.tell_of(error, now)
+        if spoilt or isinstance(error, FileNotFoundError):
             target = self._judge(asked)
             key = None if isinstance(target, Refusal) else read_target(target)
             if isinstance(key, str) and not isinstance(target, Refusal):
-                return self._answer_missing(Missing(key), target, asked, now, wake)
-        return self.fail(error, now)
+                missing = Missing(key, str(error) if spoilt else "")
+                return self._answer_missing(missing, target, asked, now, wake)
+        return self.fail(error)
 
     def answer_hot(
         self, target: bytes, fields: Mapping[bytes, bytes], now: float, tail: bytes, *, last: bool
@@ -141,16 +145,17 @@ class Answerer:
                 return None
         return HotAnswer(until, found, response, head, whole, target, fields, last)
 
-    def fail(self, error: Exception, now: float) -> Answer:
+    def fail(self, error: Exception) -> Answer:
         """What waiting came to, where it did not come to bytes."""
         if isinstance(error, PullFailed):
             return self._fail_pull(error.why)
         if isinstance(error, FileNotFoundError):
             return self._absent()
-        if isinstance(error, Unreadable):
-            self._objects.tell_of(error, now)
+        return self._unreadable(str(error))
+
+    def _unreadable(self, fault: str) -> Answer:
         self._row[tally.REFUSED_STORAGE] += 1
-        return Answer(unreadable(), outcome=Outcome.STORAGE, refusal=str(error))
+        return Answer(unreadable(), outcome=Outcome.STORAGE, refusal=fault)
 
     def another(
         self, found: OpenObject, offset: int, now: float, wake: Wake
@@ -209,11 +214,11 @@ class Answerer:
     def _answer_missing(
         self, missing: Missing, target: bytes, asked: Asked, now: float, wake: Wake
     ) -> Answer | Waits:
-        """An object that no disk here has; it may come from elsewhere. What another box or CDN asks for
-        is not asked of a third: two boxes would send each other round."""
+        """An object that no disk here has, or gives; it may come from elsewhere. What another box or CDN
+        asks for is not asked of a third: two boxes would send each other round."""
         pulls = self._pulls
         if pulls is None or b"cdn-loop" in asked.fields:
-            return self._absent()
+            return self._unreadable(missing.fault) if missing.fault else self._absent()
         pulls.note_missing(target, missing.key, now)
         known = pulls.find(missing.key, now, wake)
         if isinstance(known, PullWait):

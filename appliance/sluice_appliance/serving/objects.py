@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from sluice_appliance.serving import tally
-from sluice_appliance.serving.answers import Response, unreadable
+from sluice_appliance.serving.answers import Response
 from sluice_appliance.serving.popularity import WorkerTable
 from sluice_appliance.serving.read_ahead import ask_for, await_pages
 from sluice_appliance.serving.request import ObjectFacts, describe, read_target
@@ -136,9 +136,10 @@ class OpenObject:
 
 
 class Missing(NamedTuple):
-    """An object that no disk of the box has."""
+    """An object that no disk of the box has, or none gives: the reason then."""
 
     key: ObjectKey
+    fault: str = ""
 
 
 class Opened(NamedTuple):
@@ -185,8 +186,8 @@ class OpenObjects:
         self._open: OrderedDict[bytes, OpenObject] = OrderedDict()
 
     def find(self, target: bytes, now: float) -> OpenObject | Missing | Response | Cold:
-        """The object, not yet acquired; that there is none; the refusal to send; or what must be done
-        first."""
+        """The object, not yet acquired; that there is none to be had from a disk; the refusal to send; or
+        what must be done first."""
         if b"?" in target:
             target = target.partition(b"?")[0]
         found = self._open.get(target)
@@ -249,8 +250,7 @@ class OpenObjects:
         except (OSError, StorageFault) as error:
             if isinstance(error, Unreadable):
                 self.tell_of(error, now)
-            self._row[tally.REFUSED_STORAGE] += 1
-            return unreadable()
+            return Missing(key, str(error))
         if found is None:
             return self._cold(target, key, paths, now)
         self._keep(target, key, now, Opened(found, spoilt))

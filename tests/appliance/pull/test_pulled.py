@@ -1,6 +1,7 @@
 """What a client gets of an object that its box does not hold, and what that asks of sources."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 from appliance.deadline import until
 from appliance.pull.box import KEY, MIB, Box, Origin, body_of, box
 from appliance.serving.serve_process import put_object
+from appliance.serving.slow_disk import evict
 from appliance.serving.test_tls import make_certificate
 
 from sluice_appliance.fill.pressure import Load
 from sluice_appliance.pull.verifying import WHOLE_BYTES_MAX
+from sluice_appliance.store.layout import BODY_OFFSET, object_path, parse_key
 
 BODY = body_of(3 * MIB + 17)
 Story = Callable[[Box, Origin], Awaitable[None]]
@@ -319,6 +322,43 @@ def test_what_the_store_holds_asks_nobody(tmp_path: Path) -> None:
     async def story(served: Box, origin: Origin) -> None:
         reply = await served.get(KEY)
         assert await reply.body() == BODY
+        assert (origin.asked, served.titles.asked) == ([], [])
+
+    told(tmp_path, story)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("damaged_at", [0, BODY_OFFSET + len(BODY) - 1])
+def test_what_the_store_holds_and_its_disk_does_not_give_comes_from_a_source(
+    tmp_path: Path, damaged_at: int, in_memory: bool
+) -> None:
+    """Cut short, or with a header that is none."""
+    put_object(tmp_path / "store", KEY, BODY)
+    path = Path(object_path(str(tmp_path / "store"), parse_key(KEY)))
+    if damaged_at:
+        os.truncate(path, damaged_at)
+    else:
+        with path.open("r+b") as file:
+            file.write(bytes(BODY_OFFSET))
+    if not in_memory:
+        evict(path)
+
+    async def story(served: Box, origin: Origin) -> None:
+        reply = await served.get(KEY)
+        assert await reply.body() == BODY
+        assert served.titles.asked == [KEY]
+        assert served.count("spoilt_copies_total") == 1
+
+    told(tmp_path, story)
+
+
+def test_what_another_box_asks_for_is_503_where_its_disk_does_not_give_it(tmp_path: Path) -> None:
+    put_object(tmp_path / "store", KEY, BODY)
+    os.truncate(object_path(str(tmp_path / "store"), parse_key(KEY)), BODY_OFFSET + 1)
+
+    async def story(served: Box, origin: Origin) -> None:
+        reply = await (await served.ask(KEY, "CDN-Loop: box-2")).head()
+        assert reply.status == 503
         assert (origin.asked, served.titles.asked) == ([], [])
 
     told(tmp_path, story)

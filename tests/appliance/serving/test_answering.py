@@ -56,7 +56,7 @@ def answer(served: ByHand, asked: Asked) -> Answer:
     if not isinstance(found, Answer):
         served.loop.turn_until(lambda: woken or None)
         assert woken[0] is not None, "what was just written is not in memory"
-        return answerer.fail(woken[0], served.clock_s)
+        return answerer.fail(woken[0])
     if found.source is not None:
         found.source.release()
     return found
@@ -159,7 +159,7 @@ def test_the_short_way_answers_nobody_in_a_drain(served: ByHand) -> None:
 
 def test_what_a_disk_did_not_give_is_told_apart(served: ByHand) -> None:
     def failed(error: Exception) -> Answer:
-        return served.worker.answerer.fail(error, served.clock_s)
+        return served.worker.answerer.fail(error)
 
     assert failed(FileNotFoundError()).outcome is Outcome.ABSENT
     assert failed(OSError(5, "Input/output error")).outcome is Outcome.STORAGE

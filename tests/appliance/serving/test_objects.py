@@ -83,12 +83,12 @@ def is_closed(found: OpenObject) -> bool:
 
 
 def is_absent(found: Found) -> bool:
-    return isinstance(found, FileNotFoundError | Missing)
+    return isinstance(found, FileNotFoundError) or (isinstance(found, Missing) and not found.fault)
 
 
 def is_unreadable(found: Found) -> bool:
     return isinstance(found, OSError | StorageFault) or (
-        isinstance(found, Response) and found.status == 503
+        isinstance(found, Missing) and bool(found.fault)
     )
 
 
