@@ -74,20 +74,28 @@ def main() -> int:
     sys.stdout.write(f"{arguments.rounds} run(s); {told(facts)}\n")
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=arguments.folder) as folder:
         found = measure(Path(folder), arguments.objects, arguments.file_bytes, arguments.rounds)
-    sys.stdout.write("".join(f"{name:26} {value:,.2f}\n" for name, value in asdict(found).items()))
-    telling.write_json(arguments.json, {"machine": facts, "found": asdict(found)})
+        lines = (f"{name:26} {value:,.2f}\n" for name, value in asdict(found).items())
+        sys.stdout.write("".join(lines))
+        sys.stdout.flush()
+        telling.write_json(arguments.json, {"machine": facts, "found": asdict(found)})
+        # Minutes, where there are a million.
+        telling.progress("removing the stores")
     return 0
 
 
 def measure(folder: Path, objects: int, file_bytes: int, rounds: int) -> Found:
     few = min(FEW, objects // 2)
     for count in (few, objects):
+        telling.progress(f"making a store of {count:,} objects")
         make_store(folder / str(count), count)
+    telling.progress("starting over them")
     starts, memory = zip(
         *(_started(folder / str(objects), objects) for _ in range(rounds)), strict=True
     )
     memory_of_few = [_started(folder / str(few), few)[1] for _ in range(rounds)]
+    telling.progress("looking up")
     known, opened = _looked_up(folder / str(objects), objects)
+    telling.progress("importing and verifying")
     imports, verifies = _moved(folder / "moved", file_bytes, rounds)
     return Found(
         objects,
