@@ -209,7 +209,11 @@ class Fetcher:
             nonlocal etag
             etag = answer.etag
 
-        while partial.received_bytes < wanted.size_bytes and not purse.is_empty:
+        while (missing_bytes := wanted.size_bytes - partial.received_bytes) > 0:
+            # A plan that was made meanwhile may have counted as missing what has come, or the reverse.
+            purse.ensure(missing_bytes)
+            if purse.is_empty:
+                return
             stream = self._intake.read(
                 source,
                 wanted,

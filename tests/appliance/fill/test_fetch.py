@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from appliance.fill.fakes import FakeSources
 from appliance.fill.scripted_source import FAULTS, ScriptedSource
 from appliance.fill.signing import wanted_of
 
@@ -13,6 +14,7 @@ from sluice_appliance.fill.fetch import Fetcher, ObjectUnfetched
 from sluice_appliance.fill.http_source import HttpSources
 from sluice_appliance.fill.intake import Intake
 from sluice_appliance.fill.pace import Pace
+from sluice_appliance.fill.purse import Purse
 from sluice_appliance.fill.reputation import Reputation
 from sluice_appliance.fill.sources import FaultKind, Source, SourceKind
 from sluice_appliance.fill.tally import FAULT_PAIRS_MAX, FillTally
@@ -86,6 +88,32 @@ def test_an_object_comes_whole_from_a_good_source(tmp_path: Path) -> None:
     assert bench.faults() == {}
     assert bench.counted('sluice_appliance_fill_objects_total{source="peer"}') == 1
     assert bench.counted('sluice_appliance_fill_bytes_total{source="peer"}') == len(BODY)
+
+
+@pytest.mark.parametrize("budget_has_it", [True, False])
+def test_a_plan_that_is_made_meanwhile_and_counts_too_little_as_missing_makes_no_source_wrong(
+    tmp_path: Path, budget_has_it: bool
+) -> None:
+    """What the budget has no room for waits in the partial object; nobody is said to have it wrong."""
+    bench = Bench(tmp_path)
+
+    def plan_anew(size_bytes: int) -> None:
+        if purse.taken_bytes == size_bytes:
+            purse.left_bytes -= 200_000
+
+    purse = Purse(len(BODY), plan_anew, may_give=lambda size_bytes: budget_has_it)
+
+    async def story(store: Store) -> bool:
+        intake = Intake(
+            FakeSources({KEY: BODY}), bench.tally, bench.reputation, Pace(), stall_s=20.0
+        )
+        fetcher = Fetcher(ThreadedStore(store), intake, bench.tally)
+        return await fetcher.fetch(bench.wanted, [Source("good", SourceKind.PEER, "")], purse=purse)
+
+    with Store.open(tmp_path) as store:
+        assert asyncio.run(story(store)) is budget_has_it
+    assert bench.published() == (BODY if budget_has_it else None)
+    assert bench.counted("sluice_appliance_fill_objects_unfetched_total") == 0
 
 
 def test_an_empty_object_needs_no_byte_of_any_source(tmp_path: Path) -> None:
