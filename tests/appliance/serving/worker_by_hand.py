@@ -306,10 +306,16 @@ def by_hand(
                 client.close()
             worker.hot.flush()
             worker.cold_reads.close()
+            # What a thread opens meanwhile has come, and is closed with the others.
+            found.loop.turn_until(lambda: _is_idle(worker) or None)
             worker.objects.close()
             worker.poller.close()
     assert found.failures == []
     assert open_descriptors() <= before, "descriptors are left over"
+
+
+def _is_idle(worker: Worker) -> bool:
+    return not any(disk.ahead.depth for disk in worker.cold_reads._disks.values())
 
 
 def open_objects(worker: Worker) -> list[OpenObject]:
