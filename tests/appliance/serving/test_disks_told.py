@@ -14,7 +14,7 @@ from appliance.store.damage import KEYS, put
 from sluice_appliance.serving.limits import Limits
 from sluice_appliance.serving.orders import look_on
 from sluice_appliance.store.disks import DiskPlace, DiskSpec, DiskState, Tier
-from sluice_appliance.store.layout import BODY_OFFSET, object_path
+from sluice_appliance.store.layout import BODY_OFFSET, object_path, parse_key
 from sluice_appliance.store.store import Store
 from sluice_appliance.store.threaded import ThreadedStore
 from sluice_appliance.store.watching import watch_disks
@@ -34,10 +34,12 @@ def test_a_disk_that_comes_while_a_box_runs_is_served_from_and_no_request_is_los
     specs = [DiskSpec(tmp_path / name, 1 << 30, Tier.SSD) for name in "ab"]
     for spec in specs:
         spec.path.mkdir()
+    # So many that no draw of two disks leaves one of them without any.
+    keys = [parse_key(f"film/v1/{number}") for number in range(40)]
     with Store.open(tmp_path / "store", specs) as store:
-        on = {key: put(store, key, BODY).is_relative_to(specs[0].path) for key in KEYS}
-    pulled = next(key for key in KEYS if on[key])
-    kept = next(key for key in KEYS if not on[key])
+        on = {key: put(store, key, BODY).is_relative_to(specs[0].path) for key in keys}
+    pulled = next(key for key in keys if on[key])
+    kept = next(key for key in keys if not on[key])
     specs[0].path.rename(tmp_path / "pulled")
 
     async def story(store: Store) -> None:
