@@ -1,8 +1,8 @@
 """Waits for disks in a few threads, so that the event loop never does: bounded, each job done once.
 
 Who asks for what another waits for joins it. All decisions are made on the loop, without a lock; a
-thread runs one job and hands it back. A job costs about 40 us of CPU beside what it does: two
-changes of thread and one turn of the loop.
+thread runs one job and hands it back. A job costs two changes of thread and one turn
+of the loop beside what it does.
 """
 
 from collections import OrderedDict

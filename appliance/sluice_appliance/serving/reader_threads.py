@@ -1,6 +1,6 @@
 """The threads that wait for one disk: started as they are needed, never more than so many.
 
-A job costs its giver one call, some 2 us. Threads are left alone at the end of the process, for one that
+A job costs its giver one `put`. Threads are left alone at the end of the process, for one that
 a dead disk holds would keep it from ending.
 """
 
