@@ -112,6 +112,17 @@ class OpenObject:
             raise StorageFault(f"{self.path} ends before byte {offset + length} of its body")
         return copied
 
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """`copy` to where there is room: how much of it was filled, less where the file or its disk gives no
+        more. Raises StorageFault where it gives nothing."""
+        try:
+            size = os.preadv(self.fd, (room,), self.begins_at + offset)
+        except OSError as error:
+            raise StorageFault(f"{self.path}: {error.strerror}") from None
+        if not size:
+            raise StorageFault(f"{self.path} ends before byte {offset + len(room)} of its body")
+        return size
+
     def piece(self, offset: int, length: int) -> memoryview:
         """Of the body, mapped: for the kernel, which says EFAULT where its disk does not give it; who
         touches it here gets SIGBUS."""

@@ -85,7 +85,7 @@ _ENABLE_KTLS = 1 << 3
 _BIO_GET_KTLS_SEND = 73
 _PEM = 1
 # More than is ever ciphered between two sends.
-RECORDS_BYTES = 128 * 1024
+RECORDS_BYTES = 320 * 1024
 _ALPN_OK, _ALPN_NOACK = 0, 3
 
 

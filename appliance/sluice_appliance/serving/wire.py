@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sluice_appliance.serving.objects import OpenObject
 from sluice_appliance.serving.spoilt import DISK_ERRORS, StorageFault
-from sluice_appliance.serving.tcp_path import follow
+from sluice_appliance.serving.tcp_path import FIXED, follow
 
 # One read takes a whole head, and bounds how many pipelined requests can wait: at 26 bytes or more
 # each, some 600.
@@ -20,6 +20,11 @@ RECEIVE_BYTES = 16 * 1024
 # Up to here head and body leave together, copied from the page cache by one `sendmsg`; beyond, the
 # copy costs more than the call that it saves (tests/benchmarks/serving/ablation.py).
 TOGETHER_BYTES_MAX = 32 * 1024
+# The first of what a connection is sent is copied too, until its client is found to be elsewhere: on one
+# machine a client's window grows by the packets that it gets, and stays small for packets of page-cache
+# pages. 1 to 4 MiB over a new connection come 1.3 to 1.4 times as fast; twice as much made no difference.
+COPIED_FIRST_BYTES = 512 * 1024
+_COPY_BYTES = 128 * 1024
 
 
 class Wire(Protocol):
@@ -72,7 +77,7 @@ class Wire(Protocol):
 
 
 class PlainWire:
-    __slots__ = ("_socket", "fd", "last", "receive")
+    __slots__ = ("_copied_left", "_socket", "fd", "last", "receive")
 
     tls = ""
     in_kernel = False
@@ -83,6 +88,7 @@ class PlainWire:
         self.fd = accepted.fileno()
         self.last = False
         self.receive = accepted.recv
+        self._copied_left = COPIED_FIRST_BYTES
 
     def flush(self) -> bool:
         return True
@@ -97,11 +103,15 @@ class PlainWire:
             return 0
 
     def send_body(self, source: OpenObject, offset: int, length: int) -> int:
+        if self._copied_left > 0:
+            return self._send_copy(b"", source, offset, length)
         return send_file(self.fd, source, offset, length)
 
     def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
         try:
             if length > TOGETHER_BYTES_MAX:
+                if self._copied_left > 0:
+                    return self._send_copy(head, source, offset, length)
                 sent = self._socket.send(head, socket.MSG_MORE)
                 if sent < len(head):
                     return sent
@@ -117,13 +127,29 @@ class PlainWire:
             raise
 
     def follow_path(self, bound_bytes: int) -> int:
-        return follow(self._socket, bound_bytes)
+        bound_bytes = follow(self._socket, bound_bytes)
+        if bound_bytes != FIXED:
+            self._copied_left = 0
+        return bound_bytes
+
+    def _send_copy(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+        copied = source.read_into(_copy_room[: min(length, _COPY_BYTES)], offset)
+        try:
+            sent = self._socket.sendmsg((head, _copy_room[:copied]))
+        except BlockingIOError:
+            return 0
+        self._copied_left -= sent
+        return sent
 
     def finish(self) -> None:
         self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self._socket.close()
+
+
+# What is copied next; it is done with when the call that fills it returns.
+_copy_room = memoryview(bytearray(_COPY_BYTES))
 
 
 def send_file(fd: int, source: OpenObject, offset: int, length: int) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from appliance.serving.conversation import (
+    BIG,
     BODIES,
     MIDDLE,
     SMALL,
@@ -21,12 +22,23 @@ from appliance.serving.conversation import (
 )
 from appliance.serving.slow_disk import evict
 from appliance.serving.test_tls import make_certificate
-from appliance.serving.worker_by_hand import ByHand, SecureClient, by_hand, open_objects
+from appliance.serving.worker_by_hand import (
+    ByHand,
+    PlainClient,
+    SecureClient,
+    by_hand,
+    open_objects,
+)
 
 from sluice_appliance.serving import tally
 from sluice_appliance.serving.objects import OpenObject
 from sluice_appliance.serving.openssl import Context, TlsFiles
-from sluice_appliance.serving.tls import PIECE_BYTES
+from sluice_appliance.serving.tls import (
+    PIECE_BYTES_FIRST,
+    PIECE_BYTES_MAX,
+    PIECE_BYTES_MIN,
+    TlsWire,
+)
 from sluice_appliance.serving.wire import PlainWire
 from sluice_appliance.store.layout import object_path, parse_key
 
@@ -94,6 +106,11 @@ def conversation(clients: Clients, request: bytes, times: int) -> list[Answer]:
         return found
 
 
+def conversed(client: PlainClient, request: bytes) -> Answer:
+    client.send(request)
+    return Reading(client).answer()
+
+
 def test_whichever_way_an_answer_takes_it_is_the_same_to_the_byte(clients: Clients) -> None:
     """The first is parsed and goes the long way, the next are known; a HEAD never goes by the short one."""
     served = clients.served
@@ -138,6 +155,9 @@ def test_who_waited_for_a_disk_is_told_so_and_for_how_long_and_the_next_one_is_n
     for _, lines, _ in known:
         assert not [line for line in lines if line.startswith(b"Server-Timing: ")]
         assert b"Cache-Status: sluice; hit" in lines
+    counts = clients.served.counts
+    assert (counts(tally.RESPONSES_FROM_DISK), counts(tally.BYTES_FROM_DISK)) == (1, 10)
+    assert (counts(tally.RESPONSES_FROM_MEMORY), counts(tally.BYTES_FROM_MEMORY)) == (2, 20)
 
 
 def test_who_waits_for_a_disk_for_too_long_is_ended(served: ByHand, store: Path) -> None:
@@ -269,23 +289,52 @@ def test_clients_that_leave_at_any_point_leave_nothing_behind(clients: Clients) 
     assert served.counts(tally.FAULTS) == 0
 
 
-def test_a_slow_client_over_tls_holds_no_more_than_a_piece_in_memory(
+# What a record adds: a head of 5 bytes, a content type, a tag of 16.
+_OF_RECORDS = (PIECE_BYTES_MAX // (16 * 1024) + 2) * 22
+
+
+def most_kept(client: PlainClient, wire: TlsWire, name: bytes) -> int:
+    """How much of an object waits in memory of ours, at most, while its client reads it slowly."""
+    client.send(ask(name))
+    reading, most = Reading(client), 0
+    while len(reading._received) < len(BODIES[name]):
+        most = max(most, len(wire._left))
+        reading._more()
+    assert reading.answer()[2] == BODIES[name]
+    return most
+
+
+def test_a_slow_client_over_tls_holds_no_more_than_a_small_piece_in_memory(
     served: ByHand, files: TlsFiles
 ) -> None:
     clients = Clients(served, "tls", files)
     with closing(clients.connect(receive_buffer_bytes=2304, send_buffer_bytes=4608)) as client:
-        most = 0
+        (connection,) = served.worker._clients
+        wire = connection._wire  # type: ignore[attr-defined]
+        room = _OF_RECORDS + 16 * 1024
+        assert 0 < most_kept(client, wire, b"big") <= PIECE_BYTES_FIRST + room
+        assert 0 < most_kept(client, wire, b"big") <= PIECE_BYTES_MIN + room
+
+
+def test_who_takes_pieces_whole_gets_larger_ones_until_one_is_too_large(
+    served: ByHand, files: TlsFiles
+) -> None:
+    clients = Clients(served, "tls", files)
+    with closing(clients.connect(send_buffer_bytes=1 << 22)) as client:
+        (connection,) = served.worker._clients
+        wire = connection._wire  # type: ignore[attr-defined]
+        for _ in range(9):
+            assert conversed(client, ask(b"small"))[2] == SMALL
+        # Little that goes out whole says nothing of more.
+        assert wire._piece_bytes == PIECE_BYTES_FIRST
         for _ in range(2):
-            client.send(ask(b"middle"))
-            (connection,) = served.worker._clients
-            reading = Reading(client)
-            while len(reading._received) < len(MIDDLE):
-                reading._more()
-                most = max(most, len(connection._wire._left))  # type: ignore[attr-defined]
-            client_rest = reading.answer()
-            assert client_rest[2] == MIDDLE
-    # What a record adds: a head of 5 bytes, a content type, a tag of 16.
-    assert 0 < most <= PIECE_BYTES + 6 * 22 + 16 * 1024
+            assert conversed(client, ask(b"middle"))[2] == MIDDLE
+        assert wire._piece_bytes == PIECE_BYTES_MAX
+        # More than all buffers hold.
+        client.send(ask(b"big") * 5)
+        assert wire._piece_bytes == PIECE_BYTES_MIN
+        reading = Reading(client)
+        assert [reading.answer()[2] == BIG for _ in range(5)] == [True] * 5
 
 
 # --- time -------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from sluice_appliance.serving.read_ahead import ReadAhead, Source
 from sluice_appliance.serving.request import Response
 from sluice_appliance.serving.settings import ServingSettings
 from sluice_appliance.serving.tcp_path import bound_unsent
+from sluice_appliance.serving.tls import TlsWire
 from sluice_appliance.serving.unsent import FLOOR_BYTES
 from sluice_appliance.serving.wire import TOGETHER_BYTES_MAX, PlainWire, send_file
 from sluice_appliance.store.layout import BODY_OFFSET
@@ -72,6 +73,18 @@ class ImpatientWire(SeparateWire):
 
     __slots__ = ()
     _more = False
+
+
+class RecordByRecordWire(TlsWire):
+    """Ciphers and sends one record at a time."""
+
+    __slots__ = ()
+
+    def send_with_body(self, head: bytes, source: OpenObject, offset: int, length: int) -> int:
+        return super().send_with_body(head, source, offset, min(length, _RECORD_BYTES))
+
+    def send_body(self, source: OpenObject, offset: int, length: int) -> int:
+        return super().send_body(source, offset, min(length, _RECORD_BYTES))
 
 
 class ForgetfulHot(Hot):
@@ -134,7 +147,7 @@ PARTS = {
     "head-memo": Part(worker, "HeadMemo", ForgetfulMemo),
     "uvloop": Part(worker_process, "uvloop", SimpleNamespace(run=asyncio.run)),
     "read-ahead": Part(worker, "ReadAhead", BlindReadAhead, cold=True),
-    "many-records-a-call": Part(tls, "PIECE_BYTES", _RECORD_BYTES, scheme="https"),
+    "many-records-a-call": Part(tls, "TlsWire", RecordByRecordWire, scheme="https"),
 }
 
 
