@@ -2,7 +2,8 @@
 
 `ReadAhead` reads, `ConcurrencyLimiter` says how many reads the disk bears; here they meet, for each disk
 on its own: who waits for a slow or dying one takes no thread and no permit of another. A response that
-has not begun is refused where either has enough, one that has begun waits on.
+has not begun is refused where either has enough, one that has begun waits on. Who asks for what is already
+read for another costs the disk nothing, and needs no permit: a film that everybody wants at once is read once.
 """
 
 from collections.abc import Callable, Iterable
@@ -134,29 +135,42 @@ class ColdReads:
     def begin(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | Shed:
         """For a response of which nothing was sent."""
         disk = self._disks[source.disk]
-        permit = disk.limiter.try_begin(Kind.OPENING, self._clock())
-        if permit is None:
-            return Shed.DISK_BUSY
-        pending = Pending(disk, permit, self._clock, wake)
-        pending.waiting = disk.ahead.want(source, offset, end, pending.woken, begun=False)
-        if pending.waiting is None:
-            disk.limiter.end(permit, self._clock(), dropped=True)
-            return Shed.QUEUE_FULL
-        return pending
+        permit = None
+        if not disk.ahead.is_asked_for(source, offset, end):
+            permit = disk.limiter.try_begin(Kind.OPENING, self._clock())
+            if permit is None:
+                return Shed.DISK_BUSY
+        return self._wait(disk, permit, source, offset, end, wake, begun=False) or Shed.QUEUE_FULL
 
     def want(self, source: Source, offset: int, end: int, wake: Wake) -> Pending | PullWait | None:
         """For one that has begun; None where too many wait: ask again a little later."""
         if isinstance(source, PulledBody):
             return source.want(offset, end, wake, begun=True)
         disk = self._disks[source.disk]
-        permit = disk.limiter.try_begin(Kind.UNDER_WAY, self._clock())
+        permit = None
+        if not disk.ahead.is_asked_for(source, offset, end):
+            permit = disk.limiter.try_begin(Kind.UNDER_WAY, self._clock())
+        return self._wait(disk, permit, source, offset, end, wake, begun=True)
+
+    def _wait(
+        self,
+        disk: DiskReads,
+        permit: Permit | None,
+        source: Source,
+        offset: int,
+        end: int,
+        wake: Wake,
+        *,
+        begun: bool,
+    ) -> Pending | None:
+        """None, and the permit given back, where too many wait."""
         pending = Pending(disk, permit, self._clock, wake)
-        pending.waiting = disk.ahead.want(source, offset, end, pending.woken, begun=True)
-        if pending.waiting is None:
-            if permit is not None:
-                disk.limiter.end(permit, self._clock(), dropped=True)
-            return None
-        return pending
+        pending.waiting = disk.ahead.want(source, offset, end, pending.woken, begun=begun)
+        if pending.waiting is not None:
+            return pending
+        if permit is not None:
+            disk.limiter.end(permit, self._clock(), dropped=True)
+        return None
 
     def open(
         self, cold: Cold, wake: Wake, *, begun: bool = False, wanted: Piece = NOTHING

@@ -89,6 +89,10 @@ class DiskJobs:
         """Threads with nothing to do."""
         return JOBS_AT_ONCE - len(self._running)
 
+    def has(self, key: Hashable) -> bool:
+        """Whether a job of this key waits or runs: who asks for it joins it."""
+        return key in self._running or key in self._queued
+
     def ask(
         self, key: Hashable, make: Callable[[], Job], wake: Wake, *, begun: bool
     ) -> Waiting | None:

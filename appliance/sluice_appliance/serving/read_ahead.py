@@ -96,6 +96,10 @@ class ReadAhead:
             reach = further
         return min(reach, end)
 
+    def is_asked_for(self, source: Source, offset: int, end: int) -> bool:
+        """Whether `want` would join a read that waits or runs."""
+        return self._jobs.has((source, piece_at(offset, end, source.pages.size_bytes)))
+
     def want(
         self, source: Source, offset: int, end: int, wake: Wake, *, begun: bool
     ) -> Waiting | None:

@@ -122,15 +122,32 @@ def test_responses_that_would_begin_are_refused_at_the_limit_and_those_begun_wai
     disk: Disk, body: Body
 ) -> None:
     limit = disk.limiter.limit
-    begun = [begin(disk, body, window % 40) for window in range(limit)]
+    begun = [begin(disk, body, window) for window in range(limit)]
     assert all(isinstance(each, Pending) for each in begun)
-    assert begin(disk, body, 1) is Shed.DISK_BUSY
+    assert begin(disk, body, limit) is Shed.DISK_BUSY
     assert disk.limiter.in_flight == limit
     # One that has begun waits on, whatever the limit is.
-    assert disk.reads.want(body, 0, 1000, disk.woken.append) is not None
+    offset = limit * WINDOW_BYTES
+    assert disk.reads.want(body, offset, offset + 1000, disk.woken.append) is not None
     disk.work()
     assert disk.limiter.in_flight == 0
     assert disk.woken == [None] * (limit + 1)
+
+
+def test_who_asks_for_what_is_read_for_another_needs_no_permit(disk: Disk, body: Body) -> None:
+    """What everybody wants at once is read once: nobody is sent away for it."""
+    limit = disk.limiter.limit
+    crowd = [begin(disk, body, 0) for _ in range(5 * limit)]
+    assert all(isinstance(each, Pending) for each in crowd)
+    assert disk.limiter.in_flight == len(disk.jobs) == 1
+    assert disk.reads.want(body, 0, 1000, disk.woken.append) is not None
+    assert disk.limiter.in_flight == 1
+    # The one who asked first leaves: the others' read goes on, and the disk may be asked for more.
+    crowd[0].cancel()  # type: ignore[union-attr]
+    assert disk.limiter.in_flight == 0
+    disk.work()
+    assert disk.woken == [None] * (5 * limit)
+    assert (disk.limiter.in_flight, body.users) == (0, 1)
 
 
 def test_openings_beyond_the_queue_are_refused_and_the_others_are_done(disk: Disk) -> None:
